@@ -1,0 +1,209 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026 the spinat authors
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <rte_log.h>
+
+#include "config/sections.h"
+
+/* The top level of the file, its groups of plain numbers, and the order of a load. */
+
+#define NUMBER(group, member, key, def, lo, hi) \
+	CONF_NUMBER(struct spinat_conf, group.member, key, def, lo, hi)
+#define TIMEOUT(member, key, def, lo, hi, text) NUMBER(timeouts, member, key, def, lo, hi),
+#define LIMIT(member, key, def, lo, hi, text) NUMBER(limits, member, key, def, lo, hi),
+
+static const struct conf_field timeout_fields[] = {SPINAT_TIMEOUTS(TIMEOUT)};
+static const struct conf_field limit_fields[] = {SPINAT_LIMITS(LIMIT)};
+static const struct conf_field port_fields[] = {
+	CONF_NUMBER(struct spinat_conf, port_first, "first", 1024, 1, 65535),
+	CONF_NUMBER(struct spinat_conf, port_last, "last", 65535, 1, 65535),
+};
+
+const struct conf_section conf_timeouts_section = {
+	"timeouts", timeout_fields, RTE_DIM(timeout_fields)};
+const struct conf_section conf_limits_section = {"limits", limit_fields, RTE_DIM(limit_fields)};
+const struct conf_section conf_ports_section = {"ports", port_fields, RTE_DIM(port_fields)};
+
+static int
+read_section(struct conf_loader *l, const config_setting_t *s, const struct conf_section *section)
+{
+	return conf_read_group(l, s, section->fields, section->n, l->conf);
+}
+
+static int
+read_timeouts(struct conf_loader *l, const config_setting_t *s,
+	const struct conf_field *f __rte_unused, void *out __rte_unused)
+{
+	return read_section(l, s, &conf_timeouts_section);
+}
+
+static int
+read_limits(struct conf_loader *l, const config_setting_t *s,
+	const struct conf_field *f __rte_unused, void *out __rte_unused)
+{
+	struct spinat_conf *conf = l->conf;
+
+	if (read_section(l, s, &conf_limits_section) != 0)
+		return -EINVAL;
+	if (conf->limits.mappings > conf->limits.sessions)
+		return conf_expected(l, conf_at(s, "mappings"),
+			"at most limits.sessions, which is %u", conf->limits.sessions);
+	return 0;
+}
+
+static int
+read_ports(struct conf_loader *l, const config_setting_t *s,
+	const struct conf_field *f __rte_unused, void *out __rte_unused)
+{
+	if (read_section(l, s, &conf_ports_section) != 0)
+		return -EINVAL;
+	if (l->conf->port_first <= l->conf->port_last)
+		return 0;
+	return conf_expected(
+		l, conf_at(s, "last"), "at least ports.first, which is %u", l->conf->port_first);
+}
+
+static int
+read_lcores(struct conf_loader *l, const config_setting_t *s, const struct conf_field *f, void *out)
+{
+	const char *text = config_setting_get_string(s);
+
+	if (text == NULL || text[strspn(text, "0123456789,-@()")] != '\0')
+		return conf_expected_field(l, s, f);
+	return conf_read_text(l, s, f, out);
+}
+
+static const struct conf_word power_words[] = {{"poll", false}, {"idle", true}, {NULL, 0}};
+static const struct conf_word log_words[] = {
+	{"debug", RTE_LOG_DEBUG},
+	{"info", RTE_LOG_INFO},
+	{"notice", RTE_LOG_NOTICE},
+	{"warning", RTE_LOG_WARNING},
+	{"error", RTE_LOG_ERR},
+	{NULL, 0},
+};
+
+#define LIST(key_, read_, required_, expected_)                                          \
+	{                                                                                \
+		.key = key_, .read = read_, .required = required_, .expected = expected_ \
+	}
+
+/* Read in this order, whatever the file's: later keys refer to what earlier ones define. */
+static const struct conf_field root_fields[] = {
+	CONF_VALUE(struct spinat_conf, name, "name", conf_read_name, false,
+		"1 to 31 of A-Z a-z 0-9 _ -"),
+	CONF_NUMBER(struct spinat_conf, workers, "workers", 1, 1, SPINAT_MAX_WORKERS),
+	CONF_VALUE(struct spinat_conf, lcores, "lcores", read_lcores, false,
+		"a list of lcores as EAL's --lcores takes it, like \"0@0,1@1\""),
+	CONF_NUMBER(struct spinat_conf, memory, "memory", 0, 64, 1048576),
+	CONF_BOOL(struct spinat_conf, hugepages, "hugepages", true),
+	CONF_WORD(struct spinat_conf, idle_sleep, "power", false, power_words),
+	CONF_VALUE(struct spinat_conf, drivers_dir, "drivers_dir", conf_read_text, false,
+		"a folder's path of at most 255 characters"),
+	CONF_WORD(struct spinat_conf, log_level, "log_level", RTE_LOG_INFO, log_words),
+	LIST("timeouts", read_timeouts, false, "a group of timeouts"),
+	LIST("limits", read_limits, false, "a group of limits"),
+	LIST("ports", read_ports, false, "a group with first and last"),
+	LIST("interfaces", conf_read_interfaces, true, "a list of interfaces ( { ... }, ... )"),
+	LIST("routes", conf_read_routes, false, "a list of routes ( { ... }, ... )"),
+	LIST("neighbours", conf_read_neighbours, false, "a list of neighbours ( { ... }, ... )"),
+	LIST("realms", conf_read_realms, false, "a list of realms ( { ... }, ... )"),
+	LIST("static", conf_read_statics, false, "a list of static rules ( { ... }, ... )"),
+	LIST("redirect", conf_read_redirects, false, "a list of redirections ( { ... }, ... )"),
+	LIST("drivers", conf_read_drivers, false, "a group of drivers { net_ice = { ... }; ... }"),
+};
+
+const struct conf_section conf_root_section = {"", root_fields, RTE_DIM(root_fields)};
+
+const struct conf_section *const conf_sections[] = {
+	&conf_root_section,
+	&conf_iface_section,
+	&conf_route_section,
+	&conf_neigh_section,
+	&conf_realm_section,
+	&conf_static_section,
+	&conf_redirect_section,
+	&conf_ports_section,
+	&conf_timeouts_section,
+	&conf_limits_section,
+	&conf_driver_section,
+	NULL,
+};
+
+const config_setting_t *
+conf_element(const struct conf_loader *l, const char *list, uint32_t i)
+{
+	return config_setting_get_elem(config_lookup(&l->cfg, list), i);
+}
+
+static struct spinat_conf *
+new_conf(const char *path)
+{
+	struct spinat_conf *conf = calloc(1, sizeof(*conf));
+
+	if (conf == NULL)
+		return NULL;
+	strcpy(conf->path, path);
+	strcpy(conf->name, "spinat");
+	strcpy(conf->drivers_dir, SPINAT_DRIVERS_DIR);
+	conf_set_defaults(root_fields, RTE_DIM(root_fields), conf);
+	conf_set_defaults(port_fields, RTE_DIM(port_fields), conf);
+	conf_set_defaults(timeout_fields, RTE_DIM(timeout_fields), conf);
+	conf_set_defaults(limit_fields, RTE_DIM(limit_fields), conf);
+	return conf;
+}
+
+static int
+load(struct conf_loader *l)
+{
+	if (read_section(l, config_root_setting(&l->cfg), &conf_root_section) != 0)
+		return -EINVAL;
+	if (conf_check_interfaces(l) != 0 || conf_check_routes(l) != 0 ||
+		conf_finish_realms(l) != 0 || conf_check_outside(l) != 0)
+		return -EINVAL;
+	return conf_build_outside(l);
+}
+
+struct spinat_conf *
+spinat_conf_load(const char *path, struct spinat_conf_error *err)
+{
+	struct conf_loader l = {.err = err};
+
+	if (strlen(path) >= sizeof(l.conf->path)) {
+		snprintf(err->text, sizeof(err->text),
+			"%.64s...: found a path of %zu characters, expected %zu at most", path,
+			strlen(path), sizeof(l.conf->path) - 1);
+		return NULL;
+	}
+	if (conf_parse_file(path, &l.cfg, err) != 0)
+		return NULL;
+	l.conf = new_conf(path);
+	if (l.conf == NULL)
+		conf_no_memory(&l);
+	else if (load(&l) != 0) {
+		spinat_conf_free(l.conf);
+		l.conf = NULL;
+	}
+	free(l.pools);
+	config_destroy(&l.cfg);
+	return l.conf;
+}
+
+void
+spinat_conf_free(struct spinat_conf *conf)
+{
+	if (conf == NULL)
+		return;
+	free(conf->routes);
+	free(conf->neighs);
+	free(conf->pool_addrs);
+	free(conf->statics);
+	free(conf->redirects);
+	free(conf->drivers);
+	free(conf->outside);
+	free(conf);
+}
