@@ -1,0 +1,130 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026 the spinat authors
+ */
+#include <netinet/in.h>
+
+#include "nat/nat.h"
+
+enum tcp_phase { TCP_OPENING, TCP_ESTABLISHED, TCP_CLOSING };
+
+static enum tcp_phase
+tcp_phase(const struct spinat_flow *f)
+{
+	const uint8_t fins = SPINAT_TCP_FIN_OUT | SPINAT_TCP_FIN_IN;
+	const uint8_t state = __atomic_load_n(&f->state, __ATOMIC_RELAXED);
+
+	if (state & SPINAT_TCP_RST || (state & fins) == fins)
+		return TCP_CLOSING;
+	return state & SPINAT_TCP_ESTABLISHED ? TCP_ESTABLISHED : TCP_OPENING;
+}
+
+uint32_t
+spinat_flow_timeout(const struct spinat_conf *conf, const struct spinat_flow *f)
+{
+	switch (f->proto) {
+	case IPPROTO_UDP:
+		return f->remote_port == RTE_BE16(SPINAT_NATT_PORT) ||
+				       f->new_port[SPINAT_IN] == RTE_BE16(SPINAT_NATT_PORT)
+			       ? conf->timeouts.natt
+			       : conf->timeouts.udp;
+	case IPPROTO_TCP:
+		return tcp_phase(f) == TCP_ESTABLISHED ? conf->timeouts.tcp_established
+						       : conf->timeouts.tcp_transitory;
+	case IPPROTO_ICMP:
+		return conf->timeouts.icmp;
+	case IPPROTO_ESP:
+	case IPPROTO_AH:
+		return conf->timeouts.esp;
+	default:
+		return conf->timeouts.other;
+	}
+}
+
+const char *
+spinat_flow_state(const struct spinat_flow *f)
+{
+	static const char *const tcp[] = {
+		[TCP_OPENING] = "opening",
+		[TCP_ESTABLISHED] = "established",
+		[TCP_CLOSING] = "closing",
+	};
+
+	if (f->proto == IPPROTO_TCP && f->type == SPINAT_FLOW_SESSION)
+		return tcp[tcp_phase(f)];
+	return f->type == SPINAT_FLOW_STATIC ? "static" : "open";
+}
+
+/* Whether the rules that a flow was made under are still there. */
+static bool
+permitted(const struct spinat_conf *conf, const struct spinat_flow *f)
+{
+	const rte_be32_t outside = f->new_addr[SPINAT_OUT], inside = f->new_addr[SPINAT_IN];
+	const struct spinat_outside_addr *o = spinat_conf_outside(conf, outside);
+	const struct spinat_redirect_conf *r;
+
+	if (o == NULL || f->realm >= conf->n_realms)
+		return false;
+	if (f->type == SPINAT_FLOW_SESSION)
+		return o->kinds & SPINAT_OUTSIDE_POOL && !(o->kinds & SPINAT_OUTSIDE_STATIC) &&
+		       o->realm == f->realm &&
+		       spinat_conf_redirect(conf, outside, f->proto, f->new_port[SPINAT_OUT]) ==
+			       NULL;
+	if (o->kinds & SPINAT_OUTSIDE_STATIC)
+		return o->inside == inside && o->realm == f->realm;
+	r = spinat_conf_redirect(conf, outside, f->proto, f->new_port[SPINAT_OUT]);
+	return r != NULL && r->inside == inside && r->realm == f->realm &&
+	       (r->proto == 0 || r->inside_port == f->new_port[SPINAT_IN]);
+}
+
+/* The filtering, refresh and hairpin decisions are copied into a flow: renew them. */
+static void
+renew(const struct spinat_conf *conf, struct spinat_flow *f)
+{
+	uint8_t flags = f->flags & ~(SPINAT_FLOW_IN_REFRESH | SPINAT_FLOW_HAIRPIN);
+
+	if (conf->realms[f->realm].inbound_refresh)
+		flags |= SPINAT_FLOW_IN_REFRESH;
+	if (spinat_conf_outside(conf, f->remote_addr) != NULL)
+		flags |= SPINAT_FLOW_HAIRPIN;
+	__atomic_store_n(&f->flags, flags, __ATOMIC_RELAXED);
+}
+
+static void
+sweep_one(struct spinat_nat *nat, const struct spinat_conf *conf, struct spinat_flow *f,
+	uint32_t now_s, bool validate)
+{
+	/* the clock of another worker may be a second ahead */
+	const int32_t idle = now_s - __atomic_load_n(&f->last_seen, __ATOMIC_RELAXED);
+
+	if (f->type == SPINAT_FLOW_FREE || f->type == SPINAT_FLOW_SHORTCUT)
+		return;
+	if (idle >= (int32_t)spinat_flow_timeout(conf, f)) {
+		if (spinat_nat_remove(nat, f) == 0)
+			nat->expired++;
+	} else if (validate && !permitted(conf, f)) {
+		if (spinat_nat_remove(nat, f) == 0)
+			nat->closed++;
+	} else if (validate) {
+		renew(conf, f);
+	}
+}
+
+void
+spinat_nat_sweep(
+	struct spinat_nat *nat, const struct spinat_conf *conf, uint32_t now_s, unsigned int budget)
+{
+	struct spinat_table *t = nat->table;
+
+	spinat_table_reclaim(t, budget);
+	if (nat->generation != conf->generation) {
+		nat->generation = conf->generation;
+		nat->validate_left = t->high;
+	}
+	for (; budget > 0 && t->high > 0; budget--) {
+		if (nat->sweep_at >= t->high)
+			nat->sweep_at = 0;
+		sweep_one(nat, conf, &t->flows[nat->sweep_at++], now_s, nat->validate_left > 0);
+		if (nat->validate_left > 0)
+			nat->validate_left--;
+	}
+}

@@ -1,0 +1,82 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026 the spinat authors
+ */
+#ifndef SPINAT_NAT_FLOW_H
+#define SPINAT_NAT_FLOW_H
+
+#include <stdint.h>
+
+#include <rte_byteorder.h>
+#include <rte_common.h>
+
+#include "packet/checksum.h"
+#include "packet/packet.h"
+
+/* What a flow is: decides its timeout and what telemetry calls it. */
+enum spinat_flow_type {
+	SPINAT_FLOW_FREE,
+	SPINAT_FLOW_SESSION, /* through a dynamic mapping */
+	SPINAT_FLOW_STATIC, /* under a static rule or a redirection */
+	SPINAT_FLOW_SHORTCUT, /* one SPI in one direction, put in by the binder */
+};
+
+/* Constant flags of a flow. */
+#define SPINAT_FLOW_HAIRPIN 0x01 /* outbound packets turn round to another inside host */
+#define SPINAT_FLOW_IN_REFRESH 0x02 /* inbound packets keep it alive */
+#define SPINAT_FLOW_KEY_OUT 0x04 /* has an entry for packets from inside */
+#define SPINAT_FLOW_KEY_IN 0x08 /* has an entry for packets from outside */
+#define SPINAT_FLOW_NATT 0x10 /* to UDP port 4500: the binder wants to know when it is used */
+
+/* State bits, set by whoever sees the packet (relaxed), read by the owner's sweep. TCP: */
+#define SPINAT_TCP_SYN_OUT 0x01
+#define SPINAT_TCP_SYN_IN 0x02
+#define SPINAT_TCP_FIN_OUT 0x04
+#define SPINAT_TCP_FIN_IN 0x08
+#define SPINAT_TCP_RST 0x10
+#define SPINAT_TCP_ESTABLISHED 0x20 /* the handshake is complete */
+/* The same for UDP: IKE has come back on port 4500, and the binder has been told. */
+#define SPINAT_NATT_SEEN 0x01
+
+/**
+ * One flow: all that a packet needs to be translated, in one cache line. Packets only read it, but
+ * for last_seen (stored when the second changes), the state bits, and, on SPI flows, the two
+ * counts (one SA is received by one worker). Arrays are indexed by enum spinat_dir: [SPINAT_OUT] is
+ * what replaces the source of a packet from inside, [SPINAT_IN] what replaces the destination of a
+ * packet from outside, so new_addr[SPINAT_IN] is the inside address and new_addr[SPINAT_OUT] the
+ * outside one.
+ */
+struct spinat_flow {
+	rte_be32_t new_addr[2];
+	rte_be16_t new_port[2]; /* also ICMP query identifier */
+	uint16_t l3_delta[2]; /* IPv4 checksum delta, TTL decrement included */
+	uint16_t l4_delta[2]; /* transport checksum delta */
+	rte_be32_t remote_addr;
+	rte_be16_t remote_port;
+	uint16_t realm;
+	uint8_t proto;
+	uint8_t type; /* enum spinat_flow_type */
+	uint8_t flags;
+	uint8_t state; /* SPINAT_TCP_* or SPINAT_NATT_SEEN */
+	uint32_t last_seen; /* seconds since start */
+	uint32_t mapping; /* index, or SPINAT_MAPPING_NONE */
+	uint32_t created; /* seconds since start */
+	union {
+		struct {
+			rte_be32_t spi;
+			uint32_t packets;
+			uint64_t bytes;
+		};
+	};
+} __rte_cache_aligned;
+
+#define SPINAT_MAPPING_NONE UINT32_MAX
+
+_Static_assert(sizeof(struct spinat_flow) == 64, "a flow is one cache line");
+
+/** Fills the checksum deltas from the addresses, ports and protocol. */
+void spinat_flow_set_deltas(struct spinat_flow *f);
+
+/** Writes the key by which packets of a direction find the flow. */
+void spinat_flow_key(const struct spinat_flow *f, enum spinat_dir dir, struct spinat_key *key);
+
+#endif

@@ -1,0 +1,94 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026 the spinat authors
+ */
+#ifndef SPINAT_NAT_MAPPING_H
+#define SPINAT_NAT_MAPPING_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include <rte_byteorder.h>
+
+#include "config/conf.h"
+#include "nat/pool.h"
+#include "packet/drop.h"
+#include "packet/packet.h"
+
+/*
+ * Mappings of one worker: inside endpoint to outside endpoint, independent of the remote one
+ * (RFC 4787 REQ-1), with the remote addresses that address-dependent filtering lets in. A mapping
+ * lives as long as it has sessions. Owner only, but for the telemetry reads marked so.
+ */
+
+struct spinat_mapping {
+	rte_be32_t in_addr;
+	rte_be32_t out_addr;
+	rte_be16_t in_port;
+	rte_be16_t out_port;
+	uint16_t realm;
+	uint8_t proto;
+	uint8_t used;
+	uint32_t sessions;
+	uint32_t created; /* seconds since start */
+};
+
+struct spinat_mappings;
+
+/** @return NULL without memory. Control lcore, before the workers start. */
+struct spinat_mappings *spinat_mappings_create(
+	const char *name, uint32_t capacity, uint32_t sessions, uint32_t clients, int socket_id);
+void spinat_mappings_free(struct spinat_mappings *m);
+
+/** What a packet from inside needs a mapping for. */
+struct spinat_mapping_request {
+	const struct spinat_conf *conf;
+	struct spinat_pools *pools;
+	rte_be32_t in_addr;
+	rte_be16_t in_port;
+	uint16_t realm;
+	uint8_t proto;
+	uint16_t worker, n_workers;
+	uint32_t now_s;
+};
+
+/**
+ * Finds or makes the mapping of an inside endpoint.
+ *
+ * @param index  the mapping; a new one has no session yet
+ * @return SPINAT_DROP_NONE, or why there can be none
+ */
+enum spinat_drop spinat_mapping_get(
+	struct spinat_mappings *m, const struct spinat_mapping_request *req, uint32_t *index);
+
+/** Mapping of an outside endpoint, or SPINAT_MAPPING_NONE. */
+uint32_t spinat_mapping_find(
+	const struct spinat_mappings *m, rte_be32_t out_addr, rte_be16_t out_port, uint8_t proto);
+
+struct spinat_mapping *spinat_mapping_at(struct spinat_mappings *m, uint32_t index);
+
+/**
+ * A session begins: counts it and lets its remote address in.
+ *
+ * @return 0, or -ENOSPC: nothing is counted
+ */
+int spinat_mapping_hold(struct spinat_mappings *m, uint32_t index, rte_be32_t remote);
+
+/** A session is gone. The last one takes the mapping and its port with it. */
+void spinat_mapping_release(
+	struct spinat_mappings *m, struct spinat_pools *pools, uint32_t index, rte_be32_t remote);
+
+/** Gives a mapping up that no session holds; one that is held stays. */
+void spinat_mapping_drop_unused(
+	struct spinat_mappings *m, struct spinat_pools *pools, uint32_t index);
+
+/** Whether any session of the mapping goes to this remote address. */
+bool spinat_mapping_permits(
+	const struct spinat_mappings *m, const struct spinat_mapping *map, rte_be32_t remote);
+
+/** Telemetry, any thread: row i (torn at worst), or false where it is free. */
+bool spinat_mapping_row(const struct spinat_mappings *m, uint32_t i, struct spinat_mapping *row);
+uint32_t spinat_mapping_capacity(const struct spinat_mappings *m);
+uint32_t spinat_mapping_used(const struct spinat_mappings *m);
+uint32_t spinat_mapping_clients(const struct spinat_mappings *m);
+
+#endif

@@ -1,0 +1,74 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026 the spinat authors
+ */
+#ifndef SPINAT_NAT_TABLE_H
+#define SPINAT_NAT_TABLE_H
+
+#include <stdint.h>
+
+#include <rte_hash.h>
+#include <rte_rcu_qsbr.h>
+
+#include "nat/flow.h"
+
+/*
+ * The flow table of one worker: a lock-free rte_hash from 16-byte keys to indices of an array of
+ * flows. Its owner alone adds and deletes; every worker looks up. Deleted keys and flows are reused
+ * after an RCU grace period. The array is never freed while the process runs, so telemetry may read
+ * any index at any time.
+ */
+
+struct spinat_table {
+	struct rte_hash *hash;
+	struct spinat_flow *flows;
+	uint32_t capacity;
+	uint32_t used; /* relaxed reads from anywhere */
+	uint32_t high; /* no flow at or above this index was ever used */
+	uint32_t n_free;
+	uint32_t *free; /* stack of free indices */
+	struct rte_rcu_qsbr *qsbr;
+	struct spinat_retired *retired; /* FIFO of what waits for its grace period */
+	uint32_t retired_mask, retired_head, retired_tail;
+};
+
+/**
+ * @param capacity flows; each may have two keys
+ * @return NULL without memory. Control lcore, before the workers start.
+ */
+struct spinat_table *spinat_table_create(
+	const char *name, uint32_t capacity, struct rte_rcu_qsbr *qsbr, int socket_id);
+void spinat_table_free(struct spinat_table *t);
+
+/**
+ * Takes a free flow, zeroed, for the owner to fill. NULL where none is free.
+ * It is nowhere to be found until spinat_table_insert.
+ */
+struct spinat_flow *spinat_table_alloc(struct spinat_table *t);
+
+/**
+ * Makes a filled flow visible under the keys its flags name. Owner only.
+ *
+ * @return 0; -ENOSPC where the hash has no room: the flow is given back
+ */
+int spinat_table_insert(struct spinat_table *t, struct spinat_flow *f);
+
+/**
+ * Takes a flow out; index and memory are reused after a grace period. Owner only.
+ *
+ * @return 0; -EAGAIN where too many wait for their grace period: nothing is changed, try later
+ */
+int spinat_table_remove(struct spinat_table *t, struct spinat_flow *f);
+
+/** Gives back what is past its grace period, at most n flows. Owner only. */
+void spinat_table_reclaim(struct spinat_table *t, unsigned int n);
+
+/** Looks one key up; NULL where there is none. Any worker. */
+struct spinat_flow *spinat_table_find(const struct spinat_table *t, const struct spinat_key *key);
+
+static inline uint32_t
+spinat_table_index(const struct spinat_table *t, const struct spinat_flow *f)
+{
+	return (uint32_t)(f - t->flows);
+}
+
+#endif
