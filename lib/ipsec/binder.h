@@ -1,0 +1,190 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026 the spinat authors
+ */
+#ifndef SPINAT_IPSEC_BINDER_H
+#define SPINAT_IPSEC_BINDER_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include <rte_byteorder.h>
+
+#include "config/conf.h"
+#include "ipsec/ike.h"
+#include "packet/drop.h"
+
+/*
+ * The SPI binder: ties inbound SPIs and IKE SPI pairs to inside clients. It sees no packets, only
+ * what a header says, and the time; it answers with a decision. One binder holds all state of the
+ * gateways that one worker owns (owner = hash of the gateway address), so that all learning about a
+ * gateway is in order; none of its functions may be called from another lcore, but for the
+ * telemetry ones marked so. All memory is allocated at creation. Time is passed in, milliseconds of
+ * any steady clock. Addresses and SPIs are in network byte order, sequence numbers in host order.
+ *
+ * A group is (outside address P, gateway G); a client in it is (realm, address).
+ *
+ * Settled SPIs are translated by the flow table without asking the binder. The binder tells its
+ * caller through struct spinat_binder_ops when such a shortcut may be put in and when it must go;
+ * before it gives an idle binding up it asks when the shortcut was last used. last_used and count
+ * may be called from any thread that reads telemetry; install and remove from the owner alone.
+ */
+
+struct spinat_binder;
+
+/** Copies of one packet at most. */
+#define SPINAT_FANOUT_MAX 8
+
+struct spinat_client {
+	rte_be32_t addr;
+	uint16_t realm;
+};
+
+/** A shortcut in the flow table: all packets of this SPI in this direction go to/from this client. */
+struct spinat_shortcut {
+	struct spinat_client client;
+	rte_be32_t outside;
+	rte_be32_t gateway;
+	rte_be32_t spi;
+	uint8_t proto; /* IPPROTO_ESP or IPPROTO_AH */
+	uint8_t dir; /* enum spinat_dir */
+};
+
+#define SPINAT_SHORTCUT_NONE UINT32_MAX
+
+struct spinat_binder_ops {
+	/** Puts a shortcut in. Returns a handle, or SPINAT_SHORTCUT_NONE where the table is full (the
+	 * binder then keeps seeing the packets and tries again later). */
+	uint32_t (*install)(void *ctx, const struct spinat_shortcut *s);
+	/** Takes a shortcut out. */
+	void (*remove)(void *ctx, uint32_t handle);
+	/** Time in ms of the last packet that used a shortcut (may be a second coarse). */
+	uint64_t (*last_used)(void *ctx, uint32_t handle);
+	/** Packets and bytes that have gone through a shortcut so far. */
+	void (*count)(void *ctx, uint32_t handle, uint64_t *packets, uint64_t *bytes);
+	void *ctx;
+};
+
+struct spinat_binder_params {
+	uint32_t max_bindings; /* SPIs, each direction */
+	uint32_t max_ike; /* IKE SAs */
+	uint64_t seed; /* of its hashes and its choices: same seed and input, same output */
+	int socket_id;
+};
+
+/** What the binder is told of an ESP, AH or IKE packet. */
+struct spinat_ipsec_pkt {
+	struct spinat_client client; /* outbound: who sent it; inbound: unused */
+	rte_be32_t outside; /* P: outbound: chosen by the caller (paired pooling) */
+	rte_be32_t gateway; /* G */
+	rte_be32_t spi; /* ESP, AH */
+	uint32_t seq; /* ESP, AH; host order */
+	uint32_t len; /* IPv4 total length */
+	uint8_t proto; /* IPPROTO_ESP, IPPROTO_AH; IPPROTO_UDP for IKE */
+	uint8_t ttl;
+	uint8_t dscp;
+};
+
+/** Where a packet goes. */
+struct spinat_ipsec_decision {
+	enum spinat_drop drop; /* SPINAT_DROP_NONE, or why it goes nowhere */
+	unsigned int n; /* inbound: receivers, 1 = no copies; outbound: 1 when it may go out */
+	struct spinat_client to[SPINAT_FANOUT_MAX]; /* inbound: who gets it */
+	rte_be32_t
+		outside; /* outbound: the P to write: what the caller gave, or, while older state of
+			       this client with this gateway lives on another P, that one */
+};
+
+/** @return NULL without memory. Control lcore, before the workers start. */
+struct spinat_binder *spinat_binder_create(const char *name, const struct spinat_binder_params *p,
+	const struct spinat_binder_ops *ops);
+void spinat_binder_free(struct spinat_binder *b);
+
+/** ESP or AH from a client. */
+void spinat_binder_outbound(struct spinat_binder *b, const struct spinat_conf *conf,
+	uint64_t now_ms, const struct spinat_ipsec_pkt *p, struct spinat_ipsec_decision *d);
+
+/** ESP or AH from a gateway that no shortcut took. */
+void spinat_binder_inbound(struct spinat_binder *b, const struct spinat_conf *conf, uint64_t now_ms,
+	const struct spinat_ipsec_pkt *p, struct spinat_ipsec_decision *d);
+
+/** IKE on port 500 from a client. */
+void spinat_binder_ike_outbound(struct spinat_binder *b, const struct spinat_conf *conf,
+	uint64_t now_ms, const struct spinat_ipsec_pkt *p, const struct spinat_ike_hdr *h,
+	struct spinat_ipsec_decision *d);
+
+/** IKE on port 500 from a gateway. */
+void spinat_binder_ike_inbound(struct spinat_binder *b, const struct spinat_conf *conf,
+	uint64_t now_ms, const struct spinat_ipsec_pkt *p, const struct spinat_ike_hdr *h,
+	struct spinat_ipsec_decision *d);
+
+/**
+ * An ICMP error from outside quotes an outbound ESP or AH packet (P to G, outbound SPI), or, with
+ * proto UDP, an outbound IKE message whose initiator SPI is ike_init_spi: who sent it?
+ * ike_init_spi 0: the quote did not hold it; p->client.realm is the realm of the outside address.
+ * Reads only.
+ *
+ * @return true and *client where exactly one client can have sent it
+ */
+bool spinat_binder_quoted(const struct spinat_binder *b, const struct spinat_ipsec_pkt *p,
+	uint64_t ike_init_spi, struct spinat_client *client);
+
+/** The client talks NAT-T with the gateway, both ways seen: it needs no ESP binding any more. */
+void spinat_binder_natt(struct spinat_binder *b, uint64_t now_ms, struct spinat_client client,
+	rte_be32_t outside, rte_be32_t gateway);
+
+/**
+ * Ages a bounded number of entries: idle bindings, credits, IKE SAs, squelches.
+ *
+ * @param budget entries to look at
+ */
+void spinat_binder_sweep(struct spinat_binder *b, const struct spinat_conf *conf, uint64_t now_ms,
+	unsigned int budget);
+
+/* --- telemetry: any thread; rows may be torn by a change under way but are never wild ---------- */
+
+enum spinat_binding_state {
+	SPINAT_BINDING_FREE,
+	SPINAT_BINDING_PROVISIONAL, /* one candidate, delivered, not confirmed yet */
+	SPINAT_BINDING_FANOUT, /* several candidates, copies go to the best */
+	SPINAT_BINDING_AMBIGUOUS, /* no evidence within its budget */
+	SPINAT_BINDING_SETTLED,
+};
+
+struct spinat_binding_row {
+	struct spinat_client client;
+	rte_be32_t outside, gateway, spi;
+	uint8_t proto, dir, state; /* enum spinat_dir, enum spinat_binding_state */
+	uint8_t n_candidates;
+	struct spinat_client candidates[SPINAT_FANOUT_MAX];
+	const char *why; /* the evidence that decided, a constant string */
+	uint64_t created_ms, last_ms;
+	uint64_t packets, bytes, copies;
+};
+
+struct spinat_ike_row {
+	struct spinat_client client;
+	rte_be32_t outside, gateway;
+	uint64_t init_spi, resp_spi;
+	uint8_t major, exchange;
+	bool client_initiated, natt;
+	uint64_t created_ms, last_ms;
+	uint64_t packets;
+};
+
+/**
+ * Next row at or after *cursor (an index; start with 0). Advances *cursor past it.
+ *
+ * @return true while there is a row
+ */
+bool spinat_binder_next_binding(
+	const struct spinat_binder *b, uint32_t *cursor, struct spinat_binding_row *row);
+bool spinat_binder_next_ike(
+	const struct spinat_binder *b, uint32_t *cursor, struct spinat_ike_row *row);
+
+struct spinat_binder_stats {
+	uint64_t settled, provisional, reopened, fanned_out, copies, collisions, squelched;
+	uint32_t bindings, ike_sas, groups, clients; /* in use now */
+};
+void spinat_binder_stats_get(const struct spinat_binder *b, struct spinat_binder_stats *out);
+
+#endif

@@ -1,0 +1,347 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026 the spinat authors
+ */
+#ifndef SPINAT_IPSEC_BINDER_INTERNAL_H
+#define SPINAT_IPSEC_BINDER_INTERNAL_H
+
+#include <sys/queue.h>
+
+#include <rte_common.h>
+#include <rte_hash.h>
+
+#include "ipsec/binder.h"
+#include "packet/packet.h"
+
+/*
+ * The state behind binder.h, shared by the files of this folder only.
+ *
+ *   host     an inside client; has one member in every group it talks to
+ *   group    (realm, P, G)
+ *   member   a client in a group: its SPIs, IKE SAs and credits
+ *   credit   an inbound SPI that must appear sooner or later, and why that is known
+ *   spi      an SPI in one direction: what is bound
+ *   contest  an inbound SPI that is not settled, its candidates and the evidence for each
+ *   ike_sa   an IKE SA on port 500
+ *
+ * All are array elements with a free list; an element is never returned to the heap, so a pointer
+ * that a telemetry thread reads half way through a change still points to one.
+ *
+ * Evidence is counted in decibans: ten times the decimal logarithm of a likelihood ratio, so that
+ * evidence adds up and 30 means "a thousand to one".
+ */
+
+#define CREDITS_MAX 8 /* open credits of a member; more push the oldest out */
+#define SPIS_MAX 64 /* SPIs of a member in each direction */
+#define IKES_MAX 16 /* IKE SAs of a member */
+#define EXCHANGES_MAX 4 /* exchanges of an IKE SA that are followed at once */
+#define OFFERS_MAX 16 /* IKE SAs of a group whose client is still looked for */
+#define TRIED_MAX 16 /* clients an IKE SA was offered to that are remembered */
+#define CANDIDATES_MAX 32 /* of one contest */
+#define SCAN_MAX 256 /* members looked at for one unknown SPI */
+#define SEQ_FRESH 256 /* a sequence number up to here is of a new SA */
+#define SPI_RESERVED_LAST 255 /* RFC 4303 2.1 */
+#define SPI_IDLE_MS 60000 /* a full member may give up an SPI that was idle for so long */
+#define SPI_ONCE_MS 1000 /* and one that had a single packet */
+#define ONSET_MS 30 /* a packet after so long a silence says something by its time */
+#define SQUELCH_MS 1000 /* how long a group without candidates refuses unknown SPIs */
+
+enum key_kind { KEY_HOST, KEY_GROUP, KEY_MEMBER, KEY_IN, KEY_OUT, KEY_QUOTE };
+
+/* 16 bytes, which rte_hash compares with one SSE load. */
+struct ipsec_key {
+	rte_be32_t a; /* HOST, MEMBER, OUT: client; else P */
+	rte_be32_t b; /* G */
+	rte_be32_t spi;
+	uint8_t proto;
+	uint8_t kind; /* enum key_kind */
+	uint16_t realm;
+};
+
+struct ike_key {
+	rte_be32_t outside;
+	rte_be32_t gateway;
+	uint64_t init_spi;
+};
+
+struct host {
+	TAILQ_ENTRY(host) next; /* in its realm's list, or in the free list */
+	struct spinat_client client;
+	uint32_t refs; /* members */
+};
+TAILQ_HEAD(host_list, host);
+
+/* Why an inbound SPI is expected; credit_traits[] says what each is worth. */
+enum credit_kind {
+	CREDIT_NONE,
+	CREDIT_PENDING, /* an exchange that will give one is under way */
+	CREDIT_QUICK, /* IKEv1 Quick Mode closed */
+	CREDIT_AUTH, /* IKEv2 IKE_AUTH answered; EAP may go on */
+	CREDIT_CHILD, /* CREATE_CHILD_SA answered; may have been the IKE SA's own rekey */
+	CREDIT_ESP, /* a new outbound SPI at its start, without IKE */
+	CREDIT_RESUME, /* an outbound SPI seen for the first time in mid-life */
+};
+
+struct credit {
+	uint64_t opened_ms;
+	struct spi *so; /* outbound SPI of the pair, once seen */
+	struct ike_sa *ike; /* or NULL */
+	uint32_t message_id;
+	uint8_t kind; /* enum credit_kind */
+	uint8_t exchange;
+	bool stale; /* a later credit of the same IKE SA has been spent */
+};
+
+TAILQ_HEAD(spi_list, spi);
+TAILQ_HEAD(ike_list, ike_sa);
+
+struct member {
+	TAILQ_ENTRY(member) of_group; /* or of the free list */
+	TAILQ_ENTRY(member) of_open; /* of its group's list of members with credits */
+	struct host *host;
+	struct group *group; /* NULL: free */
+	struct spi_list in, out;
+	struct ike_list ikes;
+	uint16_t n_in, n_out, n_ikes;
+	uint16_t n_contests; /* it is a candidate in: what it sends must be seen */
+	uint8_t n_credits;
+	bool live; /* ESP, or IKE past phase 1: inbound ESP may be for it */
+	bool natt;
+	struct credit credits[CREDITS_MAX]; /* oldest first */
+	uint64_t last_ms;
+	uint64_t offered_ms; /* an unknown IKE SA was last offered to it */
+	uint64_t sent_ms; /* last outbound ESP */
+	uint64_t onset_ms; /* last outbound ESP after a silence */
+	uint64_t watch_ms; /* since when onsets are counted */
+	uint32_t onsets;
+	double occupancy; /* how much unsettled SPIs claim its credits: sum of their claims */
+};
+TAILQ_HEAD(member_list, member);
+
+struct candidate {
+	struct member *member;
+	int16_t prior_db; /* what was known when the SPI appeared */
+	int16_t evidence_db; /* agreeing and disagreeing events since */
+	double claim; /* odds that this SPI takes one of the member's credits */
+	double weight; /* of the last ranking */
+	uint8_t agree; /* agreeing events */
+	bool waiting; /* had a copy, was silent before: an answer would be evidence */
+	uint64_t gap_ms; /* from its last packet on the pair's other SPI to this SPI's first */
+	uint64_t copy_ms;
+	uint64_t used_onset_ms; /* outbound packet that has been matched already */
+};
+
+TAILQ_HEAD(contest_list, contest);
+
+struct contest {
+	TAILQ_ENTRY(contest) next; /* of its group, or of the free list */
+	struct spi *spi;
+	unsigned int n;
+	unsigned int rotate;
+	bool fresh; /* the SPI was seen from its first packets on */
+	bool had_rival; /* there was more than one candidate at some time */
+	struct candidate cand[CANDIDATES_MAX]; /* best first */
+};
+
+struct group {
+	struct ipsec_key key;
+	TAILQ_ENTRY(group) next; /* of the free list */
+	struct member_list members;
+	struct member_list open;
+	struct contest_list contests;
+	struct ike_list offered; /* IKE SAs without a client */
+	uint32_t n_members, n_live, n_open, n_contests, n_offered;
+	bool used;
+	uint8_t ttl; /* usual TTL of the gateway's packets; 0: not known */
+	uint64_t squelch_ms; /* until when unknown SPIs are refused */
+	uint32_t delay_ms, deviation_ms; /* from an outbound ESP packet to its answer */
+	uint32_t delay_samples;
+	uint32_t copies_left; /* copies it may still send in this second */
+	uint64_t copies_ms;
+};
+TAILQ_HEAD(group_list, group);
+
+struct spi {
+	TAILQ_ENTRY(spi) next; /* of its member's list, or of the free list */
+	struct ipsec_key key;
+	struct group *group;
+	struct member *member; /* owner, or NULL while contested */
+	struct contest *contest; /* inbound: NULL once settled and out of probation */
+	struct spi *peer; /* the other direction of the pair, where known */
+	struct spi *same_prev, *same_next; /* outbound: ring of equal (P, G, SPI) */
+	const char *why;
+	uint64_t created_ms, last_ms;
+	uint64_t packets, bytes, copies;
+	uint32_t handle; /* shortcut */
+	uint32_t seq_first, seq_last;
+	uint8_t dir;
+	uint8_t state; /* enum spinat_binding_state */
+	bool doubt; /* bound without agreeing evidence */
+};
+
+struct exchange {
+	uint32_t message_id;
+	uint32_t length; /* of the last message: tells a retransmission */
+	uint8_t type; /* enum spinat_ike_exchange; 0: slot is free */
+	uint8_t first; /* enum spinat_dir of its first message */
+	uint8_t last;
+	uint8_t messages;
+	uint64_t last_ms;
+};
+
+struct ike_sa {
+	TAILQ_ENTRY(ike_sa)
+	next; /* of its member, of its group's offered ones, or of the free list */
+	struct ike_key key;
+	struct group *group; /* NULL: free */
+	struct member *member; /* NULL while it is offered */
+	uint64_t resp_spi;
+	uint64_t created_ms, last_ms;
+	uint64_t packets;
+	struct exchange exchanges[EXCHANGES_MAX];
+	struct member *tried[TRIED_MAX]; /* compared only, never followed */
+	struct member *offer; /* who has it now; compared only */
+	uint32_t offer_id, offer_length; /* the message offered: a retransmission moves on */
+	uint8_t n_tried;
+	uint8_t major, exchange;
+	bool client_initiated, established;
+};
+
+struct spinat_binder {
+	struct spinat_binder_ops ops;
+	struct rte_hash *index; /* struct ipsec_key to any of the first four kinds */
+	struct rte_hash *ike_index; /* struct ike_key to ike_sa */
+	struct host *hosts;
+	struct group *groups;
+	struct member *members;
+	struct spi *spis;
+	struct contest *contests;
+	struct ike_sa *ikes;
+	uint32_t n_members_max, n_spis_max, n_contests_max, n_ikes_max;
+	struct host_list free_hosts;
+	struct group_list free_groups;
+	struct member_list free_members;
+	struct spi_list free_spis;
+	struct contest_list free_contests;
+	struct ike_list free_ikes;
+	struct host_list realm_hosts[SPINAT_MAX_REALMS];
+	uint32_t n_dir[2]; /* SPIs in use, by enum spinat_dir */
+	uint32_t sweep_at;
+	struct spinat_binder_stats stats;
+};
+
+/* --- index.c: one hash for everything but IKE SAs ----------------------------------------------- */
+
+void *ipsec_index_find(const struct spinat_binder *b, const struct ipsec_key *key);
+int ipsec_index_put(struct spinat_binder *b, const struct ipsec_key *key, void *data);
+void ipsec_index_del(struct spinat_binder *b, const struct ipsec_key *key);
+
+/* --- group.c: hosts, groups and their members ---------------------------------------------------- */
+
+struct group *ipsec_group_find(
+	const struct spinat_binder *b, uint16_t realm, rte_be32_t outside, rte_be32_t gateway);
+struct member *ipsec_member_find(
+	const struct spinat_binder *b, struct spinat_client client, rte_be32_t gateway);
+/** Finds the member of a packet from inside, or makes it. NULL: tables are full. */
+struct member *ipsec_member_get(
+	struct spinat_binder *b, uint64_t now_ms, const struct spinat_ipsec_pkt *p);
+/** Inbound ESP may be for it from now on. */
+void ipsec_member_live(struct member *m);
+/** Frees a member that has nothing left, and with the last one its group. */
+void ipsec_member_release(struct spinat_binder *b, struct member *m);
+/** The only member that inbound ESP can be for, or NULL. */
+struct member *ipsec_group_sole(const struct group *g);
+/** Where the realm sends what no state claims: true and *to, or false. */
+bool ipsec_passthrough(const struct spinat_binder *b, const struct spinat_conf *conf,
+	uint16_t realm, struct spinat_client *to);
+
+/* --- credit.c ------------------------------------------------------------------------------------- */
+
+/** Opens a credit, or moves on the one that the exchange has opened before. */
+void ipsec_credit_open(struct member *m, uint64_t now_ms, enum credit_kind kind, struct ike_sa *ike,
+	uint8_t exchange, uint32_t message_id);
+/** A new outbound SPI: it joins the credit that it belongs to, or makes one. */
+void ipsec_credit_outbound(struct member *m, uint64_t now_ms, struct spi *so, bool esp_without_ike);
+/** The inbound SPI is bound for good: it takes the credit that fits it best. */
+void ipsec_credit_spend(struct member *m, uint64_t now_ms, struct spi *si);
+/** Milliseconds since the client last sent on the outbound SPI of the credit that an inbound one
+ * would take now; UINT64_MAX where there is none. */
+uint64_t ipsec_credit_gap(const struct member *m, uint64_t now_ms, bool fresh);
+/** When its newest credit was opened, or the outbound SPI of it was first seen. */
+uint64_t ipsec_credit_newest(const struct member *m);
+/** The CREATE_CHILD_SA turned out to have rekeyed the IKE SA. */
+void ipsec_credit_cancel_child(struct member *m, uint64_t now_ms);
+void ipsec_credit_drop(struct member *m, unsigned int i);
+/** Forgets what points to an element that goes. */
+void ipsec_credit_forget_spi(struct member *m, const struct spi *s);
+void ipsec_credit_forget_ike(struct member *m, const struct ike_sa *ike);
+/** Drops credits that are older than an SA gets. */
+void ipsec_credit_age(struct member *m, const struct spinat_conf *conf, uint64_t now_ms);
+/** Decibans for "the SPI that appeared now is this member's", the best of its credits. */
+int ipsec_credit_score(const struct member *m, uint64_t now_ms, bool fresh);
+
+/* --- binding.c: SPIs and their shortcuts ------------------------------------------------------------ */
+
+struct spi *ipsec_spi_find_in(
+	const struct spinat_binder *b, const struct group *g, rte_be32_t spi, uint8_t proto);
+struct spi *ipsec_spi_find_out(
+	const struct spinat_binder *b, const struct member *m, rte_be32_t spi, uint8_t proto);
+struct spi *ipsec_spi_add_in(struct spinat_binder *b, uint64_t now_ms, struct group *g,
+	const struct spinat_ipsec_pkt *p);
+struct spi *ipsec_spi_add_out(struct spinat_binder *b, uint64_t now_ms, struct member *m,
+	const struct spinat_ipsec_pkt *p);
+void ipsec_spi_free(struct spinat_binder *b, struct spi *s);
+/** Gives an inbound SPI its owner (or takes it: NULL). False: the owner has too many. */
+bool ipsec_spi_own(struct spinat_binder *b, uint64_t now_ms, struct spi *s, struct member *m);
+/** One packet may be anyone's: the client keeps its credit until the binding is confirmed. */
+void ipsec_spi_doubt(struct spi *s);
+/** Ends the doubt; returns whether there was any. */
+bool ipsec_spi_confirm(struct spi *s);
+/** The only client that can have sent a quoted packet, or NULL. */
+const struct member *ipsec_spi_sender(
+	const struct spinat_binder *b, const struct spinat_ipsec_pkt *p);
+void ipsec_spi_seen(struct spi *s, uint64_t now_ms, const struct spinat_ipsec_pkt *p);
+void ipsec_spi_install(struct spinat_binder *b, struct spi *s);
+void ipsec_spi_uninstall(struct spinat_binder *b, struct spi *s);
+/** Takes the shortcuts of what a member sends out, so that the binder sees it again. */
+void ipsec_member_watch(struct spinat_binder *b, struct member *m, uint64_t now_ms);
+uint64_t ipsec_spi_last_used(const struct spinat_binder *b, const struct spi *s);
+
+/* --- contest.c: who gets an inbound SPI that is not settled ------------------------------------------ */
+
+/** An unknown SPI arrived for a group with more than one live member. */
+void ipsec_contest_open(struct spinat_binder *b, const struct spinat_conf *conf, uint64_t now_ms,
+	struct group *g, const struct spinat_ipsec_pkt *p, struct spinat_ipsec_decision *d);
+/** A packet of an SPI under contest. */
+void ipsec_contest_inbound(struct spinat_binder *b, const struct spinat_conf *conf, uint64_t now_ms,
+	struct spi *s, const struct spinat_ipsec_pkt *p, struct spinat_ipsec_decision *d);
+/** The member can not be the owner any more (NAT-T, gone). */
+void ipsec_contest_forget(struct member *m);
+void ipsec_contest_free(struct spinat_binder *b, struct contest *c);
+/** A member may own it as well. */
+void ipsec_contest_add(struct spinat_binder *b, uint64_t now_ms, struct contest *c,
+	struct member *m, int prior_db);
+/** Drops who can not own it any more, sorts the rest, settles where the evidence is enough. */
+void ipsec_contest_review(struct spinat_binder *b, uint64_t now_ms, struct contest *c);
+
+/* --- evidence.c: correlation ------------------------------------------------------------------------- */
+
+/** A member sent ESP. */
+void ipsec_evidence_outbound(
+	struct spinat_binder *b, uint64_t now_ms, struct member *m, bool is_new);
+/** A packet of a contested SPI arrived, before it is delivered. */
+void ipsec_evidence_inbound(struct contest *c, uint64_t now_ms);
+/** The candidate gets a copy. */
+void ipsec_evidence_copy(struct candidate *c, uint64_t now_ms);
+/** An inbound packet answered the member's outbound one: learns the group's delay. */
+void ipsec_evidence_delay(struct group *g, uint64_t delay_ms);
+
+/* --- ike_track.c ---------------------------------------------------------------------------------------- */
+
+void ipsec_ike_free(struct spinat_binder *b, struct ike_sa *sa);
+/** Nothing is offered to the member any more: it goes. */
+void ipsec_ike_forget(const struct member *m);
+/** Who sent a quoted IKE message, or NULL. */
+const struct member *ipsec_ike_sender(
+	const struct spinat_binder *b, const struct spinat_ipsec_pkt *p, uint64_t init_spi);
+
+#endif

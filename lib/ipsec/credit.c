@@ -1,0 +1,323 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026 the spinat authors
+ */
+#include <limits.h>
+#include <string.h>
+
+#include "binder_internal.h"
+
+/* The exchange is given up when it stands still for so long (RFC 7296 2.4 leaves it to the peers;
+ * implementations stop after some 30 s to a few minutes). */
+#define PENDING_MS 60000
+/* The first ESP packet may overtake the last message of the exchange by this much. */
+#define OVERTAKE_MS 5000
+/* Child SAs that are set up together open their credits within this time; later ones are rekeys. */
+#define TOGETHER_MS 60000
+/* An inbound SPI without its outbound one waits for it so long; a later one is another pair's. */
+#define PAIR_MS 30000
+/* An IKE SA's own rekey is followed by a message of the new one within this time. */
+#define REKEY_MS 30000
+
+/* What a kind of credit is worth, in decibans. */
+static const int credit_worth[] = {
+	[CREDIT_NONE] = -60,
+	[CREDIT_PENDING] = -15, /* most exchanges close before their SA is used */
+	[CREDIT_QUICK] = 0,
+	[CREDIT_AUTH] = 0,
+	[CREDIT_CHILD] = -3, /* one in a few is the IKE SA's rekey */
+	[CREDIT_ESP] = -2,
+	[CREDIT_RESUME] = -6,
+};
+
+#define WORTH_STALE -12 /* a later credit of the same IKE SA has been spent */
+#define WORTH_AGE -15 /* a fresh SPI for an old pair, or the other way round */
+
+void
+ipsec_credit_drop(struct member *m, unsigned int i)
+{
+	m->n_credits--;
+	memmove(&m->credits[i], &m->credits[i + 1], (m->n_credits - i) * sizeof(m->credits[0]));
+	if (m->n_credits == 0) {
+		TAILQ_REMOVE(&m->group->open, m, of_open);
+		m->group->n_open--;
+	}
+}
+
+static struct credit *
+credit_add(struct member *m, uint64_t now_ms, enum credit_kind kind)
+{
+	struct credit *c;
+
+	if (m->n_credits == CREDITS_MAX)
+		ipsec_credit_drop(m, 0);
+	if (m->n_credits > 0)
+		TAILQ_REMOVE(&m->group->open, m, of_open);
+	else
+		m->group->n_open++;
+	TAILQ_INSERT_HEAD(&m->group->open, m, of_open);
+	m->group->squelch_ms = 0;
+	c = &m->credits[m->n_credits++];
+	*c = (struct credit){.opened_ms = now_ms, .kind = kind};
+	return c;
+}
+
+/* The credit that this exchange has opened already, or the one that its ESP opened before it. */
+static struct credit *
+credit_of_exchange(struct member *m, uint64_t now_ms, const struct ike_sa *ike, uint8_t exchange,
+	uint32_t message_id)
+{
+	struct credit *c;
+
+	for (c = m->credits; c < m->credits + m->n_credits; c++)
+		if (c->ike == ike && c->exchange == exchange &&
+			(c->message_id == message_id || exchange == SPINAT_IKE2_AUTH))
+			return c;
+	for (c = m->credits; c < m->credits + m->n_credits; c++)
+		if (c->kind == CREDIT_ESP && c->ike == NULL && now_ms - c->opened_ms < OVERTAKE_MS)
+			return c;
+	return NULL;
+}
+
+void
+ipsec_credit_open(struct member *m, uint64_t now_ms, enum credit_kind kind, struct ike_sa *ike,
+	uint8_t exchange, uint32_t message_id)
+{
+	struct credit *c = credit_of_exchange(m, now_ms, ike, exchange, message_id);
+
+	if (c == NULL)
+		c = credit_add(m, now_ms, kind);
+	c->kind = kind;
+	c->ike = ike;
+	c->exchange = exchange;
+	c->message_id = message_id;
+	c->opened_ms = now_ms;
+	c->stale = false;
+}
+
+void
+ipsec_credit_cancel_child(struct member *m, uint64_t now_ms)
+{
+	unsigned int i;
+
+	for (i = m->n_credits; i-- > 0;) {
+		const struct credit *c = &m->credits[i];
+
+		if (c->kind == CREDIT_CHILD && c->so == NULL && now_ms - c->opened_ms < REKEY_MS) {
+			ipsec_credit_drop(m, i);
+			return;
+		}
+	}
+}
+
+/* An inbound SPI of the member that came before its outbound one. */
+static struct spi *
+unpaired_inbound(struct member *m, uint64_t now_ms)
+{
+	struct spi *s;
+
+	TAILQ_FOREACH_REVERSE(s, &m->in, spi_list, next)
+	if (s->peer == NULL && now_ms - s->created_ms < PAIR_MS)
+		return s;
+	return NULL;
+}
+
+void
+ipsec_credit_outbound(struct member *m, uint64_t now_ms, struct spi *so, bool esp_without_ike)
+{
+	bool fresh = so->seq_first <= SEQ_FRESH;
+	struct spi *si;
+	unsigned int i;
+
+	for (i = m->n_credits; fresh && i-- > 0;) {
+		if (m->credits[i].so == NULL) {
+			m->credits[i].so = so;
+			return;
+		}
+	}
+	si = unpaired_inbound(m, now_ms);
+	if (si != NULL) {
+		si->peer = so;
+		so->peer = si;
+		return;
+	}
+	if (esp_without_ike || m->n_ikes > 0)
+		credit_add(m, now_ms, fresh ? CREDIT_ESP : CREDIT_RESUME)->so = so;
+}
+
+uint64_t
+ipsec_credit_newest(const struct member *m)
+{
+	const struct credit *c;
+	uint64_t newest = 0;
+
+	for (c = m->credits; c < m->credits + m->n_credits; c++)
+		newest = RTE_MAX(newest, c->so != NULL ? c->so->created_ms : c->opened_ms);
+	return newest;
+}
+
+void
+ipsec_credit_forget_spi(struct member *m, const struct spi *s)
+{
+	unsigned int i;
+
+	for (i = m->n_credits; i-- > 0;) {
+		struct credit *c = &m->credits[i];
+
+		if (c->so != s)
+			continue;
+		c->so = NULL;
+		if (c->ike == NULL)
+			ipsec_credit_drop(m, i);
+	}
+}
+
+void
+ipsec_credit_forget_ike(struct member *m, const struct ike_sa *ike)
+{
+	unsigned int i;
+
+	for (i = m->n_credits; i-- > 0;) {
+		if (m->credits[i].ike != ike)
+			continue;
+		m->credits[i].ike = NULL;
+		if (m->credits[i].kind == CREDIT_PENDING)
+			ipsec_credit_drop(m, i);
+	}
+}
+
+void
+ipsec_credit_age(struct member *m, const struct spinat_conf *conf, uint64_t now_ms)
+{
+	unsigned int i;
+
+	for (i = m->n_credits; i-- > 0;) {
+		const struct credit *c = &m->credits[i];
+		uint64_t life = c->kind == CREDIT_PENDING && c->so == NULL
+					? PENDING_MS
+					: (uint64_t)conf->timeouts.ike * 1000;
+
+		if (now_ms - c->opened_ms > life)
+			ipsec_credit_drop(m, i);
+	}
+}
+
+/* How likely an answer to the pair's outbound SPI is now, per second, in decibans. */
+static int
+talking_score(const struct group *g, uint64_t silence_ms)
+{
+	uint64_t off;
+
+	if (silence_ms > 100000)
+		return -20;
+	if (silence_ms > 10000)
+		return -14;
+	if (silence_ms > 1000)
+		return -7;
+	if (g->delay_ms == 0)
+		return 5;
+	off = silence_ms > g->delay_ms ? silence_ms - g->delay_ms : g->delay_ms - silence_ms;
+	if (off <= 2 * g->deviation_ms)
+		return 20;
+	if (off <= 4 * g->deviation_ms)
+		return 12;
+	return silence_ms * 2 < g->delay_ms ? -10 : 3;
+}
+
+/* The same for a gateway that speaks first: the longer it has not, the less likely it is now. */
+static int
+idle_score(uint64_t age_ms)
+{
+	static const struct {
+		uint64_t below_ms;
+		int db;
+	} steps[] = {{1000, -5}, {10000, -12}, {100000, -18}, {UINT64_MAX, -23}};
+	unsigned int i = 0;
+
+	while (age_ms >= steps[i].below_ms)
+		i++;
+	return steps[i].db;
+}
+
+static int
+credit_score(const struct member *m, const struct credit *c, uint64_t now_ms, bool fresh)
+{
+	bool old_pair = c->so != NULL && c->so->seq_first > SEQ_FRESH;
+	int db = credit_worth[c->kind];
+
+	if (c->so != NULL)
+		db += talking_score(m->group, now_ms - c->so->last_ms);
+	else
+		db += idle_score(now_ms - c->opened_ms);
+	if (c->stale)
+		db += WORTH_STALE;
+	if (old_pair == fresh)
+		db += WORTH_AGE;
+	return db;
+}
+
+/* The credit that an inbound SPI would take now. */
+static unsigned int
+credit_for(const struct member *m, uint64_t now_ms, bool fresh)
+{
+	unsigned int i, best = m->n_credits;
+	int db, best_db = INT_MIN;
+
+	for (i = 0; i < m->n_credits; i++) {
+		db = credit_score(m, &m->credits[i], now_ms, fresh);
+		if (db >= best_db) {
+			best = i;
+			best_db = db;
+		}
+	}
+	return best;
+}
+
+int
+ipsec_credit_score(const struct member *m, uint64_t now_ms, bool fresh)
+{
+	int best_db = credit_worth[CREDIT_NONE];
+	unsigned int i;
+
+	for (i = 0; i < m->n_credits; i++)
+		best_db = RTE_MAX(best_db, credit_score(m, &m->credits[i], now_ms, fresh));
+	return best_db;
+}
+
+uint64_t
+ipsec_credit_gap(const struct member *m, uint64_t now_ms, bool fresh)
+{
+	unsigned int i = credit_for(m, now_ms, fresh);
+
+	if (i == m->n_credits || m->credits[i].so == NULL)
+		return UINT64_MAX;
+	return now_ms - m->credits[i].so->last_ms;
+}
+
+/* Older credits of the same IKE SA have most likely been replaced by the rekey that gave this. */
+static void
+mark_stale(struct member *m, const struct credit *spent)
+{
+	unsigned int i;
+
+	for (i = 0; i < m->n_credits; i++)
+		if (spent->ike != NULL && m->credits[i].ike == spent->ike &&
+			m->credits[i].opened_ms + TOGETHER_MS < spent->opened_ms)
+			m->credits[i].stale = true;
+}
+
+void
+ipsec_credit_spend(struct member *m, uint64_t now_ms, struct spi *si)
+{
+	unsigned int i = credit_for(m, now_ms, si->seq_first <= SEQ_FRESH);
+	struct credit spent;
+
+	if (i == m->n_credits)
+		return;
+	spent = m->credits[i];
+	ipsec_credit_drop(m, i);
+	mark_stale(m, &spent);
+	if (spent.so != NULL && spent.so->peer == NULL && si->peer == NULL) {
+		si->peer = spent.so;
+		spent.so->peer = si;
+	}
+}

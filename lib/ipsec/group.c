@@ -1,0 +1,249 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026 the spinat authors
+ */
+#include <string.h>
+
+#include "binder_internal.h"
+
+static struct ipsec_key
+host_key(struct spinat_client c)
+{
+	return (struct ipsec_key){.a = c.addr, .kind = KEY_HOST, .realm = c.realm};
+}
+
+static struct ipsec_key
+member_key(struct spinat_client c, rte_be32_t gateway)
+{
+	return (struct ipsec_key){.a = c.addr, .b = gateway, .kind = KEY_MEMBER, .realm = c.realm};
+}
+
+static struct ipsec_key
+group_key(uint16_t realm, rte_be32_t outside, rte_be32_t gateway)
+{
+	return (struct ipsec_key){.a = outside, .b = gateway, .kind = KEY_GROUP, .realm = realm};
+}
+
+struct group *
+ipsec_group_find(
+	const struct spinat_binder *b, uint16_t realm, rte_be32_t outside, rte_be32_t gateway)
+{
+	struct ipsec_key key = group_key(realm, outside, gateway);
+
+	return ipsec_index_find(b, &key);
+}
+
+struct member *
+ipsec_member_find(const struct spinat_binder *b, struct spinat_client client, rte_be32_t gateway)
+{
+	struct ipsec_key key = member_key(client, gateway);
+
+	return ipsec_index_find(b, &key);
+}
+
+static struct host *
+host_get(struct spinat_binder *b, struct spinat_client client)
+{
+	struct ipsec_key key = host_key(client);
+	struct host *h = ipsec_index_find(b, &key);
+
+	if (h != NULL)
+		return h;
+	h = TAILQ_FIRST(&b->free_hosts);
+	if (h == NULL || ipsec_index_put(b, &key, h) != 0)
+		return NULL;
+	TAILQ_REMOVE(&b->free_hosts, h, next);
+	h->client = client;
+	h->refs = 0;
+	TAILQ_INSERT_TAIL(&b->realm_hosts[client.realm], h, next);
+	b->stats.clients++;
+	return h;
+}
+
+static void
+host_put(struct spinat_binder *b, struct host *h)
+{
+	struct ipsec_key key = host_key(h->client);
+
+	if (h->refs > 0)
+		return;
+	ipsec_index_del(b, &key);
+	TAILQ_REMOVE(&b->realm_hosts[h->client.realm], h, next);
+	TAILQ_INSERT_HEAD(&b->free_hosts, h, next);
+	b->stats.clients--;
+}
+
+static struct group *
+group_get(struct spinat_binder *b, const struct spinat_ipsec_pkt *p)
+{
+	struct ipsec_key key = group_key(p->client.realm, p->outside, p->gateway);
+	struct group *g = ipsec_index_find(b, &key);
+
+	if (g != NULL)
+		return g;
+	g = TAILQ_FIRST(&b->free_groups);
+	if (g == NULL || ipsec_index_put(b, &key, g) != 0)
+		return NULL;
+	TAILQ_REMOVE(&b->free_groups, g, next);
+	memset(g, 0, sizeof(*g));
+	g->key = key;
+	TAILQ_INIT(&g->members);
+	TAILQ_INIT(&g->open);
+	TAILQ_INIT(&g->contests);
+	TAILQ_INIT(&g->offered);
+	b->stats.groups++;
+	return g;
+}
+
+static void
+group_put(struct spinat_binder *b, struct group *g)
+{
+	struct contest *c;
+	struct ike_sa *sa;
+
+	if (g->n_members > 0)
+		return;
+	while ((c = TAILQ_FIRST(&g->contests)) != NULL)
+		ipsec_spi_free(b, c->spi);
+	while ((sa = TAILQ_FIRST(&g->offered)) != NULL)
+		ipsec_ike_free(b, sa);
+	ipsec_index_del(b, &g->key);
+	TAILQ_INSERT_HEAD(&b->free_groups, g, next);
+	b->stats.groups--;
+}
+
+struct member *
+ipsec_member_get(struct spinat_binder *b, uint64_t now_ms, const struct spinat_ipsec_pkt *p)
+{
+	struct ipsec_key key = member_key(p->client, p->gateway);
+	struct member *m = ipsec_index_find(b, &key);
+	struct host *h;
+	struct group *g;
+
+	if (m != NULL) {
+		m->last_ms = now_ms;
+		return m;
+	}
+	if (p->client.realm >= SPINAT_MAX_REALMS)
+		return NULL;
+	m = TAILQ_FIRST(&b->free_members);
+	if (m == NULL)
+		return NULL;
+	h = host_get(b, p->client);
+	if (h == NULL)
+		return NULL;
+	g = group_get(b, p);
+	if (g == NULL || ipsec_index_put(b, &key, m) != 0) {
+		host_put(b, h);
+		if (g != NULL)
+			group_put(b, g);
+		return NULL;
+	}
+	TAILQ_REMOVE(&b->free_members, m, of_group);
+	memset(m, 0, sizeof(*m));
+	m->host = h;
+	m->group = g;
+	m->last_ms = now_ms;
+	m->watch_ms = now_ms;
+	TAILQ_INIT(&m->in);
+	TAILQ_INIT(&m->out);
+	TAILQ_INIT(&m->ikes);
+	h->refs++;
+	g->n_members++;
+	TAILQ_INSERT_TAIL(&g->members, m, of_group);
+	return m;
+}
+
+void
+ipsec_member_live(struct member *m)
+{
+	m->natt = false;
+	if (m->live)
+		return;
+	m->live = true;
+	m->group->n_live++;
+	/* Live members stand first. */
+	TAILQ_REMOVE(&m->group->members, m, of_group);
+	TAILQ_INSERT_HEAD(&m->group->members, m, of_group);
+}
+
+static void
+member_dead(struct member *m)
+{
+	if (!m->live)
+		return;
+	m->live = false;
+	m->group->n_live--;
+	TAILQ_REMOVE(&m->group->members, m, of_group);
+	TAILQ_INSERT_TAIL(&m->group->members, m, of_group);
+}
+
+void
+ipsec_member_release(struct spinat_binder *b, struct member *m)
+{
+	struct ipsec_key key = member_key(m->host->client, m->group->key.b);
+	struct group *g = m->group;
+
+	if (m->n_in > 0 || m->n_out > 0 || m->n_ikes > 0 || m->n_credits > 0)
+		return;
+	member_dead(m);
+	ipsec_contest_forget(m);
+	ipsec_ike_forget(m);
+	ipsec_index_del(b, &key);
+	TAILQ_REMOVE(&g->members, m, of_group);
+	m->group = NULL;
+	TAILQ_INSERT_HEAD(&b->free_members, m, of_group);
+	m->host->refs--;
+	host_put(b, m->host);
+	g->n_members--;
+	group_put(b, g);
+}
+
+struct member *
+ipsec_group_sole(const struct group *g)
+{
+	return g->n_live == 1 ? TAILQ_FIRST(&g->members) : NULL;
+}
+
+bool
+ipsec_passthrough(const struct spinat_binder *b, const struct spinat_conf *conf, uint16_t realm,
+	struct spinat_client *to)
+{
+	const struct spinat_realm_conf *r;
+	const struct host *h;
+
+	if (realm >= conf->n_realms || realm >= SPINAT_MAX_REALMS)
+		return false;
+	r = &conf->realms[realm];
+	switch (r->passthrough) {
+	case SPINAT_PASS_HOST:
+		*to = (struct spinat_client){.addr = r->passthrough_host, .realm = realm};
+		return true;
+	case SPINAT_PASS_SOLE:
+		h = TAILQ_FIRST(&b->realm_hosts[realm]);
+		if (h == NULL || TAILQ_NEXT(h, next) != NULL)
+			return false;
+		*to = h->client;
+		return true;
+	case SPINAT_PASS_OFF:
+		break;
+	}
+	return false;
+}
+
+void
+spinat_binder_natt(struct spinat_binder *b, uint64_t now_ms, struct spinat_client client,
+	rte_be32_t outside, rte_be32_t gateway)
+{
+	struct member *m = ipsec_member_find(b, client, gateway);
+
+	if (m == NULL || m->group->key.a != outside)
+		return;
+	m->natt = true;
+	m->last_ms = now_ms;
+	while (m->n_credits > 0)
+		ipsec_credit_drop(m, 0);
+	ipsec_contest_forget(m);
+	if (m->n_in == 0)
+		member_dead(m);
+	ipsec_member_release(b, m);
+}
