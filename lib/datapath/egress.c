@@ -1,0 +1,317 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026 the spinat authors
+ */
+#include <netinet/in.h>
+#include <string.h>
+
+#include <rte_ethdev.h>
+#include <rte_ip.h>
+#include <rte_ip_frag.h>
+
+#include "datapath/path.h"
+#include "net/box.h"
+#include "packet/checksum.h"
+
+#define UDP_CSUM_OFFSET 6
+#define TCP_CSUM_OFFSET 16
+#define ICMP_CSUM_OFFSET 2
+#define ICMP_ID_OFFSET 4
+/* Pieces that one packet of 64 KiB makes at the smallest IPv4 MTU that is sane (576). */
+#define MAX_PIECES 128
+
+/* Unaligned 16-bit field of a packet. */
+static inline void
+update16(uint8_t *p, uint16_t value)
+{
+	memcpy(p, &value, sizeof(value));
+}
+
+static inline uint16_t
+load16(const uint8_t *p)
+{
+	uint16_t value;
+
+	memcpy(&value, p, sizeof(value));
+	return value;
+}
+
+static inline void
+rewrite_l4(uint8_t *l4, const struct spinat_flow *f, enum spinat_dir dir)
+{
+	uint8_t *port = l4 + (dir == SPINAT_OUT ? 0 : 2);
+
+	switch (f->proto) {
+	case IPPROTO_UDP:
+		update16(port, f->new_port[dir]);
+		update16(l4 + UDP_CSUM_OFFSET,
+			spinat_csum_apply_udp(load16(l4 + UDP_CSUM_OFFSET), f->l4_delta[dir]));
+		break;
+	case IPPROTO_TCP:
+		update16(port, f->new_port[dir]);
+		update16(l4 + TCP_CSUM_OFFSET,
+			spinat_csum_apply(load16(l4 + TCP_CSUM_OFFSET), f->l4_delta[dir]));
+		break;
+	case IPPROTO_ICMP:
+		/* the identifier is only in the key of the one who asked */
+		if (f->new_port[SPINAT_OUT] == f->new_port[SPINAT_IN])
+			break;
+		update16(l4 + ICMP_ID_OFFSET, f->new_port[dir]);
+		update16(l4 + ICMP_CSUM_OFFSET,
+			spinat_csum_apply(load16(l4 + ICMP_CSUM_OFFSET), f->l4_delta[dir]));
+		break;
+	default:
+		break;
+	}
+}
+
+static inline void
+rewrite(uint8_t *frame, const struct spinat_meta *meta, const struct spinat_flow *f)
+{
+	struct rte_ipv4_hdr *ip = (struct rte_ipv4_hdr *)(frame + meta->l3);
+	const enum spinat_dir dir = meta->key.dir;
+	uint16_t delta = RTE_BE16(0xfeff); /* the TTL goes down by one */
+
+	ip->time_to_live--;
+	if (likely(f != NULL)) {
+		delta = f->l3_delta[dir];
+		if (dir == SPINAT_OUT)
+			ip->src_addr = f->new_addr[SPINAT_OUT];
+		else
+			ip->dst_addr = f->new_addr[SPINAT_IN];
+		if (!(meta->flags & SPINAT_META_FRAG_LATER))
+			rewrite_l4(frame + meta->l4, f, dir);
+	}
+	ip->hdr_checksum = spinat_csum_apply(ip->hdr_checksum, delta);
+}
+
+void
+spinat_flush(struct spinat_worker *w)
+{
+	for (uint16_t p = 0; p < w->engine->n_ports; p++) {
+		struct spinat_tx *tx = &w->tx[p];
+		uint16_t sent;
+
+		if (tx->n == 0)
+			continue;
+		sent = rte_eth_tx_burst(w->engine->ports[p].port_id, w->id, tx->m, tx->n);
+		if (unlikely(sent < tx->n)) {
+			w->stats.drops[SPINAT_DROP_TX_FULL] += tx->n - sent;
+			rte_pktmbuf_free_bulk(&tx->m[sent], tx->n - sent);
+		}
+		tx->n = 0;
+	}
+}
+
+void
+spinat_send(struct spinat_worker *w, uint16_t port, uint16_t iface, struct rte_mbuf *m)
+{
+	struct spinat_tx *tx = &w->tx[port];
+
+	if (likely(iface < SPINAT_MAX_IFACES)) {
+		w->stats.ifaces[iface].tx_packets++;
+		w->stats.ifaces[iface].tx_bytes += m->pkt_len;
+	}
+	tx->m[tx->n++] = m;
+	if (unlikely(tx->n == SPINAT_BURST))
+		spinat_flush(w);
+}
+
+void
+spinat_send_error(struct spinat_worker *w, const struct spinat_slot *s, uint8_t type, uint8_t code,
+	uint16_t mtu)
+{
+	const struct spinat_iface_conf *iface = spinat_slot_iface(w, s);
+	struct rte_mbuf *error;
+
+	if (w->icmp_tokens == 0)
+		return;
+	error = spinat_box_error(
+		s->m, &s->meta, iface->addrs[0].addr, type, code, mtu, w->engine->pool);
+	if (error == NULL)
+		return;
+	w->icmp_tokens--;
+	w->stats.icmp_sent++;
+	spinat_send(w, w->engine->device_of_port[s->m->port], s->iface, error);
+}
+
+/* Turns an outbound packet whose destination is an outside address of ours round: it is now a packet
+ * from outside, sent by the outside endpoint of its sender (RFC 4787 REQ-9). One hop costs one TTL,
+ * which the second pass takes. */
+static void
+hairpin(struct spinat_worker *w, struct spinat_slot *s, const struct spinat_flow *f)
+{
+	uint8_t *frame = rte_pktmbuf_mtod(s->m, uint8_t *);
+	struct rte_ipv4_hdr *ip = (struct rte_ipv4_hdr *)(frame + s->meta.l3);
+
+	if (!w->snap->conf->realms[f->realm].hairpin) {
+		spinat_drop(w, s->m, SPINAT_DROP_FILTERED);
+		return;
+	}
+	rewrite(frame, &s->meta, f);
+	ip->time_to_live++;
+	ip->hdr_checksum = spinat_csum_apply(ip->hdr_checksum, RTE_BE16(0x0100));
+	/* through the ring, not by recursion: the second pass is a packet like any other */
+	s->hairpin = true;
+	spinat_hand_off(w, w->id, s, SPINAT_WHY_RX);
+}
+
+/* Puts the Ethernet header of the next hop before the IPv4 header of a packet and sends it. */
+static inline void
+send_to(struct spinat_worker *w, const struct spinat_nexthop *nh, struct rte_mbuf *m, uint16_t l3)
+{
+	const int grow = (int)nh->l2_len - l3;
+
+	m->data_off -= grow;
+	m->data_len += grow;
+	m->pkt_len += grow;
+	spinat_nexthop_l2(nh, rte_pktmbuf_mtod(m, uint8_t *));
+	spinat_send(w, nh->port, nh->iface, m);
+}
+
+/* IPv4 checksum of a packet that has no Ethernet header yet: by the device where it can. */
+static void
+write_ip_checksum(
+	const struct spinat_port *port, const struct spinat_nexthop *nh, struct rte_mbuf *m)
+{
+	struct rte_ipv4_hdr *ip = rte_pktmbuf_mtod(m, struct rte_ipv4_hdr *);
+
+	ip->hdr_checksum = 0;
+	m->ol_flags = 0;
+	if (port->hw_tx_ip_checksum) {
+		m->ol_flags = RTE_MBUF_F_TX_IPV4 | RTE_MBUF_F_TX_IP_CKSUM;
+		m->l2_len = nh->l2_len;
+		m->l3_len = rte_ipv4_hdr_len(ip);
+	} else {
+		ip->hdr_checksum = rte_ipv4_cksum(ip);
+	}
+}
+
+/* Sends a translated packet on, or gives it to the control lcore to find the next hop's MAC. */
+static void
+send_or_resolve(struct spinat_worker *w, const struct spinat_slot *s,
+	const struct spinat_nexthop *nh, struct rte_mbuf *m, uint16_t l3, uint16_t realm)
+{
+	if (spinat_nexthop_state(nh) == SPINAT_NH_REACHABLE)
+		send_to(w, nh, m, l3);
+	else
+		spinat_punt(w, m, SPINAT_WHY_RESOLVE, s->iface, l3, realm);
+}
+
+/*
+ * Cuts a translated packet to the MTU (RFC 791); only packets without DF come here. The pieces are
+ * copied into buffers of one segment: devices that free transmitted buffers fast want them so.
+ */
+static void
+send_fragmented(struct spinat_worker *w, const struct spinat_slot *s,
+	const struct spinat_nexthop *nh, uint16_t realm)
+{
+	struct rte_mempool *pool = w->engine->pool;
+	struct rte_mbuf *pieces[MAX_PIECES];
+	int n;
+
+	rte_pktmbuf_adj(s->m, s->meta.l3);
+	n = rte_ipv4_fragment_packet(s->m, pieces, MAX_PIECES, nh->mtu, pool, pool);
+	if (n < 0) {
+		spinat_drop(w, s->m, SPINAT_DROP_NO_MBUF);
+		return;
+	}
+	for (int i = 0; i < n; i++) {
+		struct rte_mbuf *copy = rte_pktmbuf_copy(pieces[i], pool, 0, UINT32_MAX);
+
+		if (copy == NULL) {
+			spinat_drop(w, pieces[i], SPINAT_DROP_NO_MBUF);
+			continue;
+		}
+		rte_pktmbuf_free(pieces[i]);
+		write_ip_checksum(&w->engine->ports[nh->port], nh, copy);
+		copy->port = s->m->port;
+		send_or_resolve(w, s, nh, copy, 0, realm);
+	}
+	w->stats.fragmented++;
+	rte_pktmbuf_free(s->m);
+}
+
+/* Everything but a reachable next hop and a packet that fits. */
+static void
+forward_slow(struct spinat_worker *w, struct spinat_slot *s, const struct spinat_flow *f,
+	const struct spinat_nexthop *nh, uint16_t realm)
+{
+	const enum spinat_nh_state state = spinat_nexthop_state(nh);
+
+	if (state == SPINAT_NH_BOX || state == SPINAT_NH_BLACKHOLE || state == SPINAT_NH_FREE) {
+		spinat_drop(w, s->m,
+			state == SPINAT_NH_BOX ? SPINAT_DROP_TO_BOX : SPINAT_DROP_BLACKHOLE);
+		return;
+	}
+	if (s->meta.l3_len > nh->mtu && s->meta.flags & SPINAT_META_DF) {
+		spinat_send_error(w, s, SPINAT_ICMP_UNREACHABLE, SPINAT_UNREACH_TOO_BIG, nh->mtu);
+		spinat_drop(w, s->m, SPINAT_DROP_MTU_DF);
+		return;
+	}
+	rewrite(rte_pktmbuf_mtod(s->m, uint8_t *), &s->meta, f);
+	if (f != NULL)
+		w->stats.translated++;
+	else
+		w->stats.routed++;
+	if (s->meta.l3_len > nh->mtu)
+		send_fragmented(w, s, nh, realm);
+	else
+		send_or_resolve(w, s, nh, s->m, s->meta.l3, realm);
+}
+
+/* A translated packet goes to the other side, whatever the routes say: no inside address may leave,
+ * and no outside packet may bounce (static exemptions have no flow). */
+static inline bool
+wrong_side(const struct spinat_nexthop *nh, const struct spinat_flow *f, enum spinat_dir dir)
+{
+	return f != NULL && nh->role != (dir == SPINAT_OUT ? SPINAT_OUTSIDE : SPINAT_INSIDE) &&
+	       nh->state != SPINAT_NH_BLACKHOLE;
+}
+
+void
+spinat_forward(struct spinat_worker *w, struct spinat_slot *s, const struct spinat_flow *f)
+{
+	const enum spinat_dir dir = s->meta.key.dir;
+	const rte_be32_t dst =
+		dir == SPINAT_IN && f != NULL ? f->new_addr[SPINAT_IN] : s->meta.key.dst;
+	const uint16_t realm = f != NULL ? f->realm : s->meta.key.realm;
+	const struct spinat_nexthop *nh;
+	uint16_t padding;
+
+	if (unlikely(s->meta.ttl <= 1)) {
+		spinat_send_error(w, s, SPINAT_ICMP_TIME_EXCEEDED, 0, 0);
+		spinat_drop(w, s->m, SPINAT_DROP_TTL);
+		return;
+	}
+	if (unlikely(f != NULL && f->flags & SPINAT_FLOW_HAIRPIN && !s->hairpin)) {
+		if (dir == SPINAT_OUT)
+			hairpin(w, s, f);
+		else /* from the wire with one of our own addresses as its source */
+			spinat_drop(w, s->m, SPINAT_DROP_IP_SOURCE);
+		return;
+	}
+	nh = spinat_fib_lookup(w->snap->fib, realm, dst);
+	if (unlikely(nh == NULL)) {
+		spinat_send_error(w, s, SPINAT_ICMP_UNREACHABLE, SPINAT_UNREACH_NET, 0);
+		spinat_drop(w, s->m, SPINAT_DROP_NO_ROUTE);
+		return;
+	}
+	if (unlikely(wrong_side(nh, f, dir))) {
+		spinat_drop(w, s->m, SPINAT_DROP_BLACKHOLE);
+		return;
+	}
+	/* Ethernet padding is not part of the packet */
+	padding = s->m->pkt_len - s->meta.l3 - s->meta.l3_len;
+	if (padding != 0 && s->m->nb_segs == 1)
+		rte_pktmbuf_trim(s->m, padding);
+	if (unlikely(spinat_nexthop_state(nh) != SPINAT_NH_REACHABLE || s->meta.l3_len > nh->mtu)) {
+		forward_slow(w, s, f, nh, realm);
+		return;
+	}
+	rewrite(rte_pktmbuf_mtod(s->m, uint8_t *), &s->meta, f);
+	if (likely(f != NULL))
+		w->stats.translated++;
+	else
+		w->stats.routed++;
+	send_to(w, nh, s->m, s->meta.l3);
+}

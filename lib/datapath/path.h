@@ -1,0 +1,106 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026 the spinat authors
+ */
+#ifndef SPINAT_DATAPATH_PATH_H
+#define SPINAT_DATAPATH_PATH_H
+
+#include "datapath/engine.h"
+#include "packet/icmp.h"
+#include "packet/packet.h"
+
+/*
+ * The path of a packet inside a worker, as functions of (packet, tables, now). Internal to
+ * datapath/. A function that takes a slot and returns void has taken its mbuf: sent, dropped with a
+ * reason, held or handed on.
+ */
+
+/** Codes of ICMP destination unreachable that the box sends (RFC 792, 1812 5.2.7.1). */
+enum spinat_unreach {
+	SPINAT_UNREACH_NET = 0,
+	SPINAT_UNREACH_PORT = 3,
+	SPINAT_UNREACH_TOO_BIG = 4,
+	SPINAT_UNREACH_ADMIN = 13,
+};
+
+/** A packet in flight through the stages. */
+struct spinat_slot {
+	struct spinat_meta meta;
+	struct rte_mbuf *m;
+	struct spinat_flow *flow;
+	uint8_t iface; /* it came in by */
+	uint8_t why; /* enum spinat_why: how it came here */
+	bool hairpin; /* from inside, source translated already: it counts as from outside */
+};
+
+/** What was decided about a packet that no flow was there for. */
+struct spinat_verdict {
+	enum spinat_drop drop;
+	bool taken; /* the packet is gone already (handed to the owner, answered) */
+	unsigned int n; /* flows: one, or several candidates of an SPI; 0: routed untranslated */
+	const struct spinat_flow *flow[SPINAT_FANOUT_MAX];
+	struct spinat_flow temp[SPINAT_FANOUT_MAX]; /* room for flows that are in no table */
+};
+
+static inline const struct spinat_iface_conf *
+spinat_slot_iface(const struct spinat_worker *w, const struct spinat_slot *s)
+{
+	return &w->snap->conf->ifaces[s->iface];
+}
+
+static inline void
+spinat_drop(struct spinat_worker *w, struct rte_mbuf *m, enum spinat_drop reason)
+{
+	w->stats.drops[reason]++;
+	rte_pktmbuf_free(m);
+}
+
+/* burst.c: received packets, up to SPINAT_BURST. from_ring: each has its private area filled. */
+void spinat_burst(struct spinat_worker *w, struct rte_mbuf **mbufs, unsigned int n, bool from_ring);
+
+/* egress.c */
+/** Routes, translates by f (NULL: only routes), and sends. Reads s->meta; f may be on the stack. */
+void spinat_forward(struct spinat_worker *w, struct spinat_slot *s, const struct spinat_flow *f);
+/** Queues a whole frame for a port. */
+void spinat_send(struct spinat_worker *w, uint16_t port, uint16_t iface, struct rte_mbuf *m);
+void spinat_flush(struct spinat_worker *w);
+/** Sends an ICMP error about the packet of a slot back to where it came from, within the rate. */
+void spinat_send_error(struct spinat_worker *w, const struct spinat_slot *s, uint8_t type,
+	uint8_t code, uint16_t mtu);
+
+/* slow.c */
+void spinat_slow(struct spinat_worker *w, struct spinat_slot *s);
+/** Decides about a whole packet or first fragment without flow. */
+void spinat_decide(struct spinat_worker *w, struct spinat_slot *s, struct spinat_verdict *v);
+/** Gives a packet to another worker. */
+void spinat_hand_off(
+	struct spinat_worker *w, unsigned int to, struct spinat_slot *s, enum spinat_why why);
+void spinat_punt(struct spinat_worker *w, struct rte_mbuf *m, enum spinat_why why, uint8_t iface,
+	uint16_t l3, uint16_t realm);
+/** Owner of the state that a packet's key meets. */
+unsigned int spinat_slot_owner(
+	const struct spinat_worker *w, const struct spinat_key *key, uint8_t kind);
+/** Fills a verdict with one flow on the stack that changes addresses only (ports too for UDP). */
+struct spinat_flow *spinat_verdict_flow(struct spinat_verdict *v, enum spinat_dir dir,
+	uint16_t realm, rte_be32_t inside, rte_be32_t outside, uint8_t proto);
+
+/* ipsec_path.c */
+void spinat_decide_ipsec_out(
+	struct spinat_worker *w, struct spinat_slot *s, struct spinat_verdict *v);
+void spinat_decide_ipsec_in(
+	struct spinat_worker *w, struct spinat_slot *s, struct spinat_verdict *v);
+/** A packet from port 4500: where it is IKE, the client has floated, and its binder is told. */
+void spinat_natt_answered(
+	struct spinat_worker *w, const struct spinat_slot *s, struct spinat_flow *f);
+/** The same, told by another worker. Takes the mbuf. */
+void spinat_natt_told(struct spinat_worker *w, struct rte_mbuf *m);
+extern const struct spinat_binder_ops spinat_shortcut_ops;
+
+/* icmp_path.c */
+void spinat_icmp_error_out(struct spinat_worker *w, struct spinat_slot *s);
+void spinat_icmp_error_in(struct spinat_worker *w, struct spinat_slot *s);
+
+/* frag_path.c */
+void spinat_fragment(struct spinat_worker *w, struct spinat_slot *s);
+void spinat_fragments_expire(struct spinat_worker *w);
+
+#endif

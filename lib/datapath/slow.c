@@ -1,0 +1,281 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026 the spinat authors
+ */
+#include <netinet/in.h>
+#include <string.h>
+
+#include "datapath/path.h"
+#include "nat/hash.h"
+#include "net/box.h"
+
+/* Packets that no flow was there for: to the box, to the owner of their state, or a new flow. */
+
+void
+spinat_hand_off(
+	struct spinat_worker *w, unsigned int to, struct spinat_slot *s, enum spinat_why why)
+{
+	struct spinat_mbuf_priv *priv = spinat_priv(s->m);
+
+	priv->why = why;
+	priv->iface = s->iface;
+	priv->hairpin = s->hairpin;
+	if (rte_ring_enqueue(w->engine->workers[to]->in, s->m) != 0)
+		spinat_drop(w, s->m, SPINAT_DROP_HANDOFF_FULL);
+	else
+		w->stats.handed_off++;
+}
+
+void
+spinat_punt(struct spinat_worker *w, struct rte_mbuf *m, enum spinat_why why, uint8_t iface,
+	uint16_t l3, uint16_t realm)
+{
+	struct spinat_mbuf_priv *priv = spinat_priv(m);
+
+	priv->why = why;
+	priv->iface = iface;
+	priv->l3 = l3;
+	priv->realm = realm;
+	if (rte_ring_enqueue(w->engine->punt, m) != 0)
+		spinat_drop(w, m, SPINAT_DROP_PUNT_FULL);
+}
+
+unsigned int
+spinat_slot_owner(const struct spinat_worker *w, const struct spinat_key *key, uint8_t kind)
+{
+	const unsigned int n = w->engine->n_workers;
+
+	/* all learning about a gateway is in one place */
+	if (kind == SPINAT_KIND_SPI || kind == SPINAT_KIND_IKE)
+		return spinat_owner(key->dir == SPINAT_OUT ? key->dst : key->src, 0, n);
+	if (key->dir == SPINAT_OUT)
+		return spinat_owner(key->src, key->realm, n);
+	return spinat_nat_owner_in(w->snap->conf, key, n);
+}
+
+struct spinat_flow *
+spinat_verdict_flow(struct spinat_verdict *v, enum spinat_dir dir, uint16_t realm,
+	rte_be32_t inside, rte_be32_t outside, uint8_t proto)
+{
+	struct spinat_flow *f = &v->temp[v->n];
+
+	memset(f, 0, sizeof(*f));
+	f->new_addr[SPINAT_OUT] = outside;
+	f->new_addr[SPINAT_IN] = inside;
+	f->realm = realm;
+	f->proto = proto;
+	f->flags = dir == SPINAT_OUT ? SPINAT_FLOW_KEY_OUT : SPINAT_FLOW_KEY_IN;
+	if (proto == IPPROTO_UDP)
+		f->new_port[SPINAT_OUT] = f->new_port[SPINAT_IN] = RTE_BE16(SPINAT_IKE_PORT);
+	spinat_flow_set_deltas(f);
+	v->flow[v->n++] = f;
+	return f;
+}
+
+/* A packet to an address of the box itself: echo is answered, UDP and TCP from inside are told that
+ * nobody listens, everything else ends here. */
+static void
+to_box(struct spinat_worker *w, struct spinat_slot *s, struct spinat_verdict *v)
+{
+	const struct spinat_meta *meta = &s->meta;
+
+	if (meta->key.proto == IPPROTO_ICMP && meta->icmp_type == SPINAT_ICMP_ECHO_REQUEST &&
+		!(meta->flags & SPINAT_META_FRAG) && spinat_box_echo(s->m, meta) == 0) {
+		v->taken = true;
+		w->stats.icmp_sent++;
+		spinat_send(w, w->engine->device_of_port[s->m->port], s->iface, s->m);
+		return;
+	}
+	if (meta->key.dir == SPINAT_OUT && meta->kind == SPINAT_KIND_FLOW &&
+		meta->key.proto != IPPROTO_ICMP)
+		spinat_send_error(w, s, SPINAT_ICMP_UNREACHABLE, SPINAT_UNREACH_PORT, 0);
+	v->drop = SPINAT_DROP_TO_BOX;
+}
+
+/* At the owner: the flow that a packet before this one has made, or a new one. */
+static void
+find_or_make(struct spinat_worker *w, struct spinat_slot *s, struct spinat_verdict *v)
+{
+	const unsigned int owner = spinat_slot_owner(w, &s->meta.key, s->meta.kind);
+	const struct spinat_conf *conf = w->snap->conf;
+	struct spinat_flow *f = spinat_table_find(w->tables[owner], &s->meta.key);
+
+	if (f == NULL && owner != w->id) {
+		if (s->why == SPINAT_WHY_RETRY) {
+			v->drop = SPINAT_DROP_FRAG_REFUSED;
+			return;
+		}
+		v->taken = true;
+		spinat_hand_off(w, owner, s,
+			s->meta.flags & SPINAT_META_FRAG ? SPINAT_WHY_MAKE : SPINAT_WHY_RX);
+		return;
+	}
+	if (f == NULL) {
+		v->drop = s->meta.key.dir == SPINAT_OUT
+				  ? spinat_nat_outbound(w->nat, conf, &s->meta, w->now_s, &f)
+				  : spinat_nat_inbound(w->nat, conf, &s->meta, w->now_s, &f);
+		if (v->drop != SPINAT_DROP_NONE)
+			return;
+		f->state = s->meta.key.proto != IPPROTO_TCP ? 0
+			   : s->meta.key.dir == SPINAT_OUT  ? SPINAT_TCP_SYN_OUT
+							    : SPINAT_TCP_SYN_IN;
+	}
+	v->flow[0] = f;
+	v->n = 1;
+}
+
+/* Whether answers to a packet from inside would find its sender (RFC 3704 2.3): its source is routed
+ * to the inside of its realm and is not the box. */
+static bool
+source_is_inside(const struct spinat_worker *w, const struct spinat_key *key)
+{
+	const struct spinat_nexthop *nh = spinat_fib_lookup(w->snap->fib, key->realm, key->src);
+
+	return nh != NULL && nh->role == SPINAT_INSIDE && nh->state != SPINAT_NH_BOX &&
+	       nh->state != SPINAT_NH_BLACKHOLE;
+}
+
+/* The same from outside: its source is none of our own outside addresses and is not routed to the
+ * inside of the realm that the packet is for. */
+static bool
+source_is_outside(const struct spinat_worker *w, const struct spinat_key *key, uint16_t realm)
+{
+	const struct spinat_nexthop *nh = spinat_fib_lookup(w->snap->fib, realm, key->src);
+
+	return spinat_conf_outside(w->snap->conf, key->src) == NULL &&
+	       (nh == NULL || nh->role == SPINAT_OUTSIDE);
+}
+
+static void
+decide_out(struct spinat_worker *w, struct spinat_slot *s, struct spinat_verdict *v)
+{
+	const struct spinat_key *key = &s->meta.key;
+	const struct spinat_outside_addr *ours = spinat_conf_outside(w->snap->conf, key->dst);
+	const struct spinat_nexthop *nh;
+
+	if (!source_is_inside(w, key)) {
+		v->drop = SPINAT_DROP_IP_SOURCE;
+		return;
+	}
+	if (ours == NULL) {
+		nh = spinat_fib_lookup(w->snap->fib, key->realm, key->dst);
+		if (nh == NULL) {
+			spinat_send_error(w, s, SPINAT_ICMP_UNREACHABLE, SPINAT_UNREACH_NET, 0);
+			v->drop = SPINAT_DROP_NO_ROUTE;
+			return;
+		}
+		if (nh->state == SPINAT_NH_BOX) {
+			to_box(w, s, v);
+			return;
+		}
+		if (nh->role == SPINAT_INSIDE)
+			return; /* between inside networks: routed, not translated */
+	} else if (ours->kinds & SPINAT_OUTSIDE_BOX && !(ours->kinds & SPINAT_OUTSIDE_STATIC) &&
+		   s->meta.flags & SPINAT_META_ICMP_REQUEST) {
+		to_box(w, s, v);
+		return;
+	}
+	if (s->meta.kind == SPINAT_KIND_SPI || s->meta.kind == SPINAT_KIND_IKE)
+		spinat_decide_ipsec_out(w, s, v);
+	else
+		find_or_make(w, s, v);
+}
+
+/* From outside to an inside address: only where AH is exempt from translation in that realm. */
+static void
+decide_untranslated_in(struct spinat_worker *w, struct spinat_slot *s, struct spinat_verdict *v)
+{
+	const struct spinat_conf *conf = w->snap->conf;
+	const struct spinat_nexthop *nh;
+
+	v->drop = SPINAT_DROP_NOT_OURS;
+	if (s->meta.key.proto != IPPROTO_AH)
+		return;
+	for (uint16_t r = 0; r < conf->n_realms; r++) {
+		nh = spinat_fib_lookup(w->snap->fib, r, s->meta.key.dst);
+		if (conf->realms[r].ah != SPINAT_AH_EXEMPT || nh == NULL ||
+			nh->role != SPINAT_INSIDE || nh->state == SPINAT_NH_BOX)
+			continue;
+		s->meta.key.realm = r;
+		v->drop = SPINAT_DROP_NONE;
+		return;
+	}
+}
+
+static void
+decide_in(struct spinat_worker *w, struct spinat_slot *s, struct spinat_verdict *v)
+{
+	const struct spinat_outside_addr *ours =
+		spinat_conf_outside(w->snap->conf, s->meta.key.dst);
+
+	if (ours == NULL) {
+		decide_untranslated_in(w, s, v);
+		return;
+	}
+	if (!s->hairpin && !source_is_outside(w, &s->meta.key, ours->realm)) {
+		v->drop = SPINAT_DROP_IP_SOURCE;
+		return;
+	}
+	if (s->meta.kind == SPINAT_KIND_SPI || s->meta.kind == SPINAT_KIND_IKE)
+		spinat_decide_ipsec_in(w, s, v);
+	else if (ours->kinds & SPINAT_OUTSIDE_BOX && !(ours->kinds & SPINAT_OUTSIDE_STATIC) &&
+		 s->meta.flags & SPINAT_META_ICMP_REQUEST)
+		to_box(w, s, v);
+	else
+		find_or_make(w, s, v);
+}
+
+void
+spinat_decide(struct spinat_worker *w, struct spinat_slot *s, struct spinat_verdict *v)
+{
+	v->drop = SPINAT_DROP_NONE;
+	v->taken = false;
+	v->n = 0;
+	if (s->meta.key.dir == SPINAT_OUT)
+		decide_out(w, s, v);
+	else
+		decide_in(w, s, v);
+}
+
+/* Copies for all candidates but the last, which gets the packet itself. */
+static void
+forward_all(struct spinat_worker *w, struct spinat_slot *s, const struct spinat_verdict *v)
+{
+	for (unsigned int i = 0; i + 1 < v->n; i++) {
+		struct spinat_slot copy = *s;
+
+		copy.m = rte_pktmbuf_copy(s->m, w->engine->pool, 0, UINT32_MAX);
+		if (copy.m == NULL)
+			continue; /* a copy that is not made is no packet lost: s->m goes on */
+		w->stats.copies++;
+		spinat_forward(w, &copy, v->flow[i]);
+	}
+	spinat_forward(w, s, v->n > 0 ? v->flow[v->n - 1] : NULL);
+}
+
+void
+spinat_slow(struct spinat_worker *w, struct spinat_slot *s)
+{
+	struct spinat_verdict v;
+
+	w->stats.slow++;
+	if (s->meta.kind == SPINAT_KIND_BAD) {
+		spinat_drop(w, s->m, s->meta.drop);
+	} else if (s->meta.kind == SPINAT_KIND_ARP) {
+		spinat_punt(w, s->m, SPINAT_WHY_ARP, s->iface, 0, 0);
+	} else if (s->meta.flags & SPINAT_META_FRAG) {
+		spinat_fragment(w, s);
+	} else if (s->meta.kind == SPINAT_KIND_ICMP_ERROR) {
+		if (s->meta.key.dir == SPINAT_OUT)
+			spinat_icmp_error_out(w, s);
+		else
+			spinat_icmp_error_in(w, s);
+	} else {
+		spinat_decide(w, s, &v);
+		if (v.taken)
+			return;
+		if (v.drop != SPINAT_DROP_NONE)
+			spinat_drop(w, s->m, v.drop);
+		else
+			forward_all(w, s, &v);
+	}
+}

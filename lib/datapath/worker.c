@@ -1,0 +1,114 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026 the spinat authors
+ */
+#include <rte_cycles.h>
+#include <rte_ethdev.h>
+#include <rte_pause.h>
+
+#include "datapath/path.h"
+
+/* Flows and binder entries looked at in a millisecond: a table of a million is passed in two
+ * seconds, and no turn is longer by more than some microseconds. */
+#define SWEEP_BUDGET 512
+#define BINDER_BUDGET 64
+/* Turns without a packet before a worker that may sleep does. */
+#define IDLE_TURNS 256
+#define IDLE_SLEEP_US 20
+
+static void
+every_millisecond(struct spinat_worker *w)
+{
+	const struct spinat_conf *conf = w->snap->conf;
+
+	spinat_nat_sweep(w->nat, conf, w->now_s, SWEEP_BUDGET);
+	spinat_binder_sweep(w->binder, conf, w->now_ms, BINDER_BUDGET);
+	spinat_fragments_expire(w);
+}
+
+static inline void
+tick(struct spinat_worker *w)
+{
+	const uint64_t per_ms = w->engine->tsc_per_ms;
+	const uint64_t elapsed = rte_rdtsc() - w->tick_tsc;
+	uint32_t now_s;
+
+	if (likely(elapsed < per_ms))
+		return;
+	w->now_ms += elapsed / per_ms; /* once a millisecond */
+	w->tick_tsc += elapsed / per_ms * per_ms;
+	now_s = w->now_ms / 1000;
+	if (now_s != w->now_s) {
+		w->now_s = now_s;
+		w->icmp_tokens = w->snap->conf->limits.icmp_rate;
+	}
+	every_millisecond(w);
+}
+
+/* What other lcores have put into this worker's ring. */
+static unsigned int
+receive_ring(struct spinat_worker *w)
+{
+	struct rte_mbuf *mbufs[SPINAT_BURST], *packets[SPINAT_BURST];
+	unsigned int n = rte_ring_sc_dequeue_burst(w->in, (void **)mbufs, SPINAT_BURST, NULL);
+	unsigned int n_packets = 0;
+
+	for (unsigned int i = 0; i < n; i++) {
+		const struct spinat_mbuf_priv *priv = spinat_priv(mbufs[i]);
+
+		if (priv->why == SPINAT_WHY_SEND)
+			spinat_send(w, w->engine->device_of_port[mbufs[i]->port], priv->iface,
+				mbufs[i]);
+		else if (priv->why == SPINAT_WHY_NATT)
+			spinat_natt_told(w, mbufs[i]);
+		else
+			packets[n_packets++] = mbufs[i];
+	}
+	if (n_packets > 0)
+		spinat_burst(w, packets, n_packets, true);
+	return n;
+}
+
+unsigned int
+spinat_worker_poll(struct spinat_worker *w)
+{
+	struct rte_mbuf *mbufs[SPINAT_BURST];
+	unsigned int received = 0;
+
+	w->snap = __atomic_load_n(&w->engine->snapshot, __ATOMIC_ACQUIRE);
+	tick(w);
+	for (uint16_t p = 0; p < w->engine->n_ports; p++) {
+		uint16_t n =
+			rte_eth_rx_burst(w->engine->ports[p].port_id, w->id, mbufs, SPINAT_BURST);
+
+		if (n == 0)
+			continue;
+		spinat_burst(w, mbufs, n, false);
+		received += n;
+	}
+	received += receive_ring(w);
+	spinat_flush(w);
+	rte_rcu_qsbr_quiescent(w->engine->qsbr, w->id);
+	return received;
+}
+
+int
+spinat_worker_run(void *arg)
+{
+	struct spinat_worker *w = arg;
+	unsigned int idle = 0;
+
+	w->tick_tsc = w->engine->start_tsc;
+	rte_rcu_qsbr_thread_online(w->engine->qsbr, w->id);
+	while (!__atomic_load_n(&w->engine->stop, __ATOMIC_RELAXED)) {
+		w->stats.loops++;
+		if (spinat_worker_poll(w) > 0) {
+			idle = 0;
+			continue;
+		}
+		w->stats.idle_loops++;
+		if (++idle >= IDLE_TURNS && w->snap->conf->idle_sleep)
+			rte_delay_us_sleep(IDLE_SLEEP_US);
+	}
+	rte_rcu_qsbr_thread_offline(w->engine->qsbr, w->id);
+	return 0;
+}
