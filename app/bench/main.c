@@ -1,0 +1,260 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026 the spinat authors
+ */
+#include <getopt.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <rte_eal.h>
+#include <rte_malloc.h>
+#include <rte_version.h>
+
+#include "../eal.h"
+#include "measure.h"
+
+/*
+ * Measures one work with one number of flows: tools/bench runs it once for each. Results go to
+ * standard output as JSON, an object a line and case.
+ */
+
+struct options {
+	const struct bench_work *work;
+	uint32_t sessions;
+	double seconds;
+	unsigned int cpu, generator_cpu;
+	bool split, memory;
+	int eal_argc;
+	char **eal_argv;
+};
+
+/* What every line says. */
+struct context {
+	const struct options *o;
+	uint64_t state_bytes;
+};
+
+static void
+usage(FILE *out)
+{
+	fprintf(out, "usage: spinat-bench --work NAME [OPTION]... [-- EAL arguments]\n"
+		     "      --sessions N       flows (default 65536)\n"
+		     "      --seconds S        time to measure a case (default 1)\n"
+		     "      --cpu N            CPU that is measured (default 1)\n"
+		     "      --generator-cpu N  CPU of the generator with --split (default 0)\n"
+		     "      --split            generator on a CPU of its own\n"
+		     "      --memory           print the MiB of memory it would take, and exit\n"
+		     "      --list             print the works, and exit\n"
+		     "  -h, --help             print this, and exit\n");
+}
+
+static void
+list(void)
+{
+	for (const struct bench_work *w = bench_works; w->name != NULL; w++)
+		printf("%s\t%s\n", w->name, w->text);
+}
+
+static int
+parse_options(int argc, char **argv, struct options *o)
+{
+	static const struct option longs[] = {{"work", required_argument, NULL, 'w'},
+		{"sessions", required_argument, NULL, 'n'},
+		{"seconds", required_argument, NULL, 's'}, {"cpu", required_argument, NULL, 'c'},
+		{"generator-cpu", required_argument, NULL, 'g'}, {"split", no_argument, NULL, 'p'},
+		{"memory", no_argument, NULL, 'm'}, {"list", no_argument, NULL, 'l'},
+		{"help", no_argument, NULL, 'h'}, {NULL, 0, NULL, 0}};
+	int opt;
+
+	while ((opt = getopt_long(argc, argv, "+h", longs, NULL)) != -1) {
+		switch (opt) {
+		case 'w':
+			o->work = bench_work_find(optarg);
+			break;
+		case 'n':
+			o->sessions = strtoul(optarg, NULL, 0);
+			break;
+		case 's':
+			o->seconds = strtod(optarg, NULL);
+			break;
+		case 'c':
+			o->cpu = strtoul(optarg, NULL, 0);
+			break;
+		case 'g':
+			o->generator_cpu = strtoul(optarg, NULL, 0);
+			break;
+		case 'p':
+			o->split = true;
+			break;
+		case 'm':
+			o->memory = true;
+			break;
+		case 'l':
+			list();
+			return 0;
+		default:
+			usage(opt == 'h' ? stdout : stderr);
+			return opt == 'h' ? 0 : 2;
+		}
+	}
+	if (o->work == NULL || o->sessions == 0 || o->sessions > BENCH_FLOWS_MAX) {
+		fprintf(stderr, "spinat-bench: a --work of --list, and --sessions up to %u\n",
+			BENCH_FLOWS_MAX);
+		return 2;
+	}
+	o->eal_argc = argc - optind;
+	o->eal_argv = argv + optind;
+	return -1;
+}
+
+static uint64_t
+heap_in_use(void)
+{
+	struct rte_malloc_socket_stats stats;
+	uint64_t n = 0;
+
+	for (unsigned int i = 0; i < rte_socket_count(); i++)
+		if (rte_malloc_get_socket_stats(rte_socket_id_by_idx(i), &stats) == 0)
+			n += stats.heap_allocsz_bytes;
+	return n;
+}
+
+/* Memory of one worker's translation state for as many flows as the work has, from the heap. */
+static uint64_t
+measure_state(const struct spinat_conf *conf, const struct bench_work *work)
+{
+	const struct spinat_binder_params params = {.max_bindings = conf->limits.bindings,
+		.max_ike = conf->limits.ike,
+		.socket_id = SOCKET_ID_ANY};
+	const struct spinat_binder_ops none = {.ctx = NULL};
+	const bool ipsec = work->percent[BENCH_ESP] + work->percent[BENCH_IKE] > 0;
+	const uint64_t before = heap_in_use();
+	struct spinat_nat *nat = spinat_nat_create(conf, 0, 1, NULL, NULL, SOCKET_ID_ANY);
+	struct spinat_binder *binder = ipsec ? spinat_binder_create("state", &params, &none) : NULL;
+	const uint64_t after = heap_in_use();
+
+	spinat_binder_free(binder);
+	spinat_nat_free(nat);
+	return nat != NULL && (binder != NULL || !ipsec) ? after - before : 0;
+}
+
+static void
+print_case(const struct context *x, const char *direction, const char *distribution,
+	const struct bench_figures *f)
+{
+	const double rings = f->median[BENCH_TURN_RINGS];
+	const double total = f->median[BENCH_TURN_ENGINE];
+	const double datapath = total - rings;
+
+	printf("{\"name\": \"%s-%s%s%s\", \"sessions\": %u, \"mode\": \"%s\", "
+	       "\"cycles_per_packet\": %.1f, \"mpps\": %.3f, "
+	       "\"cycles_with_rings\": %.1f, \"mpps_with_rings\": %.3f, "
+	       "\"cycles_with_rings_mean\": %.1f, \"cycles_with_rings_p99\": %.1f, "
+	       "\"floor_rings_cycles\": %.1f, \"floor_mac_cycles\": %.1f, "
+	       "\"floor_hash_cycles\": %.1f, \"parse_cycles\": %.1f, "
+	       "\"packets\": %" PRIu64 ", \"slow_packets\": %" PRIu64 ", "
+	       "\"bytes_per_session\": %.1f, \"tsc_hz\": %" PRIu64 ", \"hugepages\": %s, "
+	       "\"dpdk\": \"%s\", \"spinat\": \"%s\"}\n",
+		x->o->work->name, direction, *distribution != '\0' ? "-" : "", distribution,
+		x->o->sessions, x->o->split ? "split" : "alternate", datapath,
+		rte_get_tsc_hz() / datapath / 1e6, total, rte_get_tsc_hz() / total / 1e6, f->mean,
+		f->p99, rings, f->median[BENCH_TURN_MAC], f->median[BENCH_TURN_HASH],
+		RTE_MAX(f->median[BENCH_TURN_PARSE] - rings, 0.0), f->packets, f->slow,
+		(double)x->state_bytes / x->o->sessions, rte_get_tsc_hz(),
+		rte_eal_has_hugepages() ? "true" : "false", rte_version(), SPINAT_VERSION);
+	fflush(stdout);
+}
+
+/* The floor of the first packets is that of the flows they made, out uniform. */
+static void
+print_new(const struct context *x, struct bench_figures *first, const struct bench_figures *out)
+{
+	for (int i = BENCH_TURN_RINGS; i < BENCH_TURNS; i++)
+		first->median[i] = out->median[i];
+	print_case(x, "new", "", first);
+}
+
+static int
+run_cases(const struct context *x, struct bench_meter *m, struct bench_rig *r)
+{
+	static const struct bench_case cases[] = {{"out", {[SPINAT_OUT] = true}, false},
+		{"in", {[SPINAT_IN] = true}, false}, {"both", {true, true}, false},
+		{"out", {[SPINAT_OUT] = true}, true}, {"in", {[SPINAT_IN] = true}, true},
+		{"both", {true, true}, true}};
+	struct bench_figures first, f;
+	bool drawn = false, zipf = false;
+
+	if (bench_establish(m, r, &first) != 0)
+		return -1;
+	for (unsigned int i = 0; i < RTE_DIM(cases); i++) {
+		const struct bench_case *c = &cases[i];
+
+		if ((c->zipf && !x->o->work->zipf) ||
+			(c->with[SPINAT_OUT] != c->with[SPINAT_IN] && !x->o->work->one_way))
+			continue;
+		if (!drawn || c->zipf != zipf)
+			bench_draw(m, r, c->zipf);
+		drawn = true;
+		zipf = c->zipf;
+		if (bench_measure(m, r, c, &f) != 0)
+			return -1;
+		if (i == 0)
+			print_new(x, &first, &f);
+		print_case(x, c->direction, c->zipf ? "zipf" : "uniform", &f);
+	}
+	return 0;
+}
+
+static int
+run(const struct options *o, struct spinat_conf *conf)
+{
+	struct context x = {.o = o, .state_bytes = measure_state(conf, o->work)};
+	struct bench_meter *m = calloc(1, sizeof(*m));
+	struct bench_rig *r = calloc(1, sizeof(*r));
+	int rc = -1;
+
+	if (m != NULL && r != NULL && bench_rig_create(r, o->work, o->sessions, conf) == 0 &&
+		bench_meter_create(m, r, o->seconds, o->split) == 0)
+		rc = run_cases(&x, m, r);
+	if (m != NULL)
+		bench_meter_free(m);
+	if (r != NULL)
+		bench_rig_free(r);
+	free(m);
+	free(r);
+	return rc;
+}
+
+int
+main(int argc, char **argv)
+{
+	struct options o = {.sessions = 65536, .seconds = 1, .cpu = 1};
+	struct spinat_conf_error err = {.text = ""};
+	struct spinat_conf *conf;
+	char lcores[64];
+	int rc = parse_options(argc, argv, &o);
+
+	if (rc >= 0)
+		return rc;
+	/* the main lcore works when it alternates, and generates when there are two */
+	snprintf(lcores, sizeof(lcores), "0@%u,1@%u", o.split ? o.generator_cpu : o.cpu,
+		o.split ? o.cpu : o.generator_cpu);
+	conf = bench_plan_conf(o.work, o.sessions, lcores, &err);
+	if (conf == NULL) {
+		fprintf(stderr, "spinat-bench: %s\n", err.text);
+		return EXIT_FAILURE;
+	}
+	if (o.memory) {
+		printf("%u\n", spinat_memory_wanted(conf));
+		spinat_conf_free(conf);
+		return EXIT_SUCCESS;
+	}
+	if (spinat_eal_start(conf, o.eal_argc, o.eal_argv, &err) != 0) {
+		fprintf(stderr, "spinat-bench: %s\n", err.text);
+		spinat_conf_free(conf);
+		return EXIT_FAILURE;
+	}
+	rc = run(&o, conf);
+	rte_eal_cleanup();
+	return rc == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+}

@@ -1,0 +1,302 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026 the spinat authors
+ */
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+
+#include <rte_launch.h>
+#include <rte_lcore.h>
+
+#include "measure.h"
+
+#define SAMPLES_MAX (1u << 20)
+#define WARM_BATCHES 256
+#define CHECK_BATCHES 32
+/* Batches in a row: long against the caches' way from one turn's state to the next one's, short
+ * against what neighbours on the machine do to it. */
+#define ENGINE_BATCHES 64
+#define FLOOR_BATCHES 16
+#define SETTLE_SECONDS 2
+
+int
+bench_meter_create(struct bench_meter *m, const struct bench_rig *r, double seconds, bool split)
+{
+	memset(m, 0, sizeof(*m));
+	m->seconds = seconds;
+	m->split = split;
+	/* long enough that a sequence that comes round again finds nothing left in a cache */
+	m->n_steps = RTE_MIN(RTE_MAX(4 * (uint64_t)r->n_flows, 1u << 20), 1u << 24);
+	for (int i = 0; i < BENCH_TURNS; i++)
+		if (bench_samples_create(&m->samples[i], SAMPLES_MAX) != 0)
+			goto no_memory;
+	for (int d = 0; d < 2; d++) {
+		m->steps[d] = bench_alloc(m->n_steps * sizeof(*m->steps[d]));
+		if (m->steps[d] == NULL)
+			goto no_memory;
+	}
+	bench_samples_calibrate();
+	return 0;
+no_memory:
+	fprintf(stderr, "spinat-bench: no memory for the packets\n");
+	return -1;
+}
+
+void
+bench_meter_free(struct bench_meter *m)
+{
+	for (int i = 0; i < BENCH_TURNS; i++)
+		bench_samples_free(&m->samples[i]);
+	for (int d = 0; d < 2; d++)
+		bench_free(m->steps[d], m->n_steps * sizeof(*m->steps[d]));
+}
+
+/* Everything sent has come out right, and nothing was dropped. */
+static int
+verify(const struct bench_rig *r, const char *where)
+{
+	const uint64_t drops = bench_rig_drops(r);
+	bool complete = true;
+
+	for (int d = 0; d < 2; d++)
+		complete = complete && r->sent[d] == r->received[d];
+	if (complete && r->wrong == 0 && drops == 0)
+		return 0;
+	fprintf(stderr,
+		"spinat-bench: %s: of %" PRIu64 " outbound and %" PRIu64 " inbound packets %" PRIu64
+		" and %" PRIu64 " came out, %" PRIu64 " of those looked at wrong\n",
+		where, r->sent[SPINAT_OUT], r->sent[SPINAT_IN], r->received[SPINAT_OUT],
+		r->received[SPINAT_IN], r->wrong);
+	bench_rig_print_drops(r);
+	return -1;
+}
+
+/* Lets a turn take what lies ready, each of its turns timed. */
+static void
+consume(struct bench_rig *r, enum bench_turn_id id, uint32_t left, struct bench_samples *s)
+{
+	while (left > 0) {
+		uint64_t from = rte_rdtsc_precise();
+		uint32_t n = bench_turns[id](r);
+		uint64_t to = rte_rdtsc_precise();
+
+		if (n == 0 || n > left)
+			return; /* verify() tells that packets are missing */
+		left -= n;
+		if (s != NULL)
+			bench_samples_add(s, from, to, n);
+	}
+}
+
+static void
+run_batches(struct bench_rig *r, enum bench_turn_id id, uint32_t batches, struct bench_samples *s,
+	bench_sink sink)
+{
+	for (; batches > 0; batches--) {
+		r->epoch++;
+		consume(r, id, bench_rig_send(r, BENCH_BATCH), s);
+		bench_rig_drain(r, sink);
+	}
+}
+
+static int
+run_keys(struct bench_rig *r, uint32_t bursts, struct bench_samples *s)
+{
+	for (; bursts > 0; bursts--) {
+		struct bench_keys keys;
+		uint64_t from, to;
+		uint32_t found;
+
+		bench_turn_keys(r, &keys);
+		from = rte_rdtsc_precise();
+		found = bench_turn_hash(r, &keys);
+		to = rte_rdtsc_precise();
+		if (found != keys.n) {
+			fprintf(stderr, "spinat-bench: %u of %u keys are not in the flow table\n",
+				keys.n - found, keys.n);
+			return -1;
+		}
+		bench_samples_add(s, from, to, keys.n);
+	}
+	return 0;
+}
+
+/* Time that this thread has run: a busy machine gives as many samples, only later. */
+static double
+seconds_run(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
+	return t.tv_sec + t.tv_nsec / 1e9;
+}
+
+/* One lcore: it fills the rings, then works on what lies there. Only the work is timed. */
+static int
+run_alternately(struct bench_meter *m, struct bench_rig *r)
+{
+	const double end = seconds_run() + m->seconds;
+
+	run_batches(r, BENCH_TURN_ENGINE, WARM_BATCHES, NULL, NULL);
+	do {
+		run_batches(
+			r, BENCH_TURN_ENGINE, ENGINE_BATCHES, &m->samples[BENCH_TURN_ENGINE], NULL);
+		for (int i = BENCH_TURN_RINGS; i < BENCH_TURN_HASH; i++)
+			run_batches(r, i, FLOOR_BATCHES, &m->samples[i], NULL);
+		if (run_keys(r, FLOOR_BATCHES * BENCH_BATCH / SPINAT_BURST,
+			    &m->samples[BENCH_TURN_HASH]) != 0)
+			return -1;
+	} while (seconds_run() < end);
+	return 0;
+}
+
+/* The worker lcore of a split run. */
+struct split {
+	struct bench_rig *rig;
+	struct bench_samples *samples;
+	enum bench_turn_id id;
+	uint32_t full; /* packets of a turn that found full bursts */
+	bool stop; /* relaxed atomic */
+};
+
+static int
+run_worker(void *arg)
+{
+	struct split *s = arg;
+
+	while (!__atomic_load_n(&s->stop, __ATOMIC_RELAXED)) {
+		uint64_t from = rte_rdtsc_precise();
+		uint32_t n = bench_turns[s->id](s->rig);
+
+		if (n == s->full)
+			bench_samples_add(s->samples, from, rte_rdtsc_precise(), n);
+	}
+	return 0;
+}
+
+static bool
+all_back(const struct bench_rig *r)
+{
+	return r->received[SPINAT_OUT] == r->sent[SPINAT_OUT] &&
+	       r->received[SPINAT_IN] == r->sent[SPINAT_IN];
+}
+
+static void
+run_split_turn(struct bench_meter *m, struct bench_rig *r, const struct bench_case *c,
+	enum bench_turn_id id)
+{
+	struct split s = {.rig = r,
+		.samples = &m->samples[id],
+		.id = id,
+		.full = (c->with[SPINAT_OUT] + c->with[SPINAT_IN]) * SPINAT_BURST};
+	const unsigned int lcore = rte_get_next_lcore(-1, 1, 0);
+	double end;
+
+	rte_eal_remote_launch(run_worker, &s, lcore);
+	for (end = seconds_run() + m->seconds / 3; seconds_run() < end;) {
+		bench_rig_send(r, SPINAT_BURST);
+		bench_rig_drain(r, NULL);
+	}
+	for (end = seconds_run() + SETTLE_SECONDS; !all_back(r) && seconds_run() < end;)
+		bench_rig_drain(r, NULL);
+	__atomic_store_n(&s.stop, true, __ATOMIC_RELAXED);
+	rte_eal_wait_lcore(lcore);
+}
+
+/* Two lcores: this one is the generator, the worker's takes what it finds. */
+static void
+run_split(struct bench_meter *m, struct bench_rig *r, const struct bench_case *c)
+{
+	r->epoch++;
+	run_split_turn(m, r, c, BENCH_TURN_ENGINE);
+	run_split_turn(m, r, c, BENCH_TURN_RINGS);
+	run_split_turn(m, r, c, BENCH_TURN_MAC);
+}
+
+static void
+take_figures(struct bench_meter *m, struct bench_figures *f)
+{
+	const struct bench_samples *engine = &m->samples[BENCH_TURN_ENGINE];
+
+	for (int i = 0; i < BENCH_TURNS; i++) {
+		bench_samples_sort(&m->samples[i]);
+		f->median[i] = bench_samples_at(&m->samples[i], 0.5);
+	}
+	f->mean = bench_samples_mean(engine);
+	f->p99 = bench_samples_at(engine, 0.99);
+	f->packets = engine->packets;
+}
+
+int
+bench_measure(struct bench_meter *m, struct bench_rig *r, const struct bench_case *c,
+	struct bench_figures *f)
+{
+	const uint64_t slow = r->worker->stats.slow;
+
+	memset(f, 0, sizeof(*f));
+	for (int i = 0; i < BENCH_TURNS; i++)
+		bench_samples_clear(&m->samples[i]);
+	r->form = r->work->form;
+	r->opening = false;
+	for (int d = 0; d < 2; d++)
+		r->feed[d] =
+			(struct bench_feed){.steps = m->steps[d], .n = c->with[d] ? m->n_steps : 0};
+	if (m->split)
+		run_split(m, r, c);
+	else if (run_alternately(m, r) != 0)
+		return -1;
+	f->slow = r->worker->stats.slow - slow;
+	run_batches(r, BENCH_TURN_ENGINE, CHECK_BATCHES, NULL, bench_rig_check);
+	take_figures(m, f);
+	if (verify(r, c->direction) != 0)
+		return -1;
+	if (f->slow == 0 || !bench_work_all_fast(r->work))
+		return 0;
+	fprintf(stderr,
+		"spinat-bench: %" PRIu64 " packets of established flows took the slow path\n",
+		f->slow);
+	return -1;
+}
+
+/* A chunk of flows' packets of one direction, through the engine. */
+static void
+send_chunk(struct bench_rig *r, enum spinat_dir dir, uint32_t first, uint32_t n,
+	struct bench_samples *s, bench_sink sink)
+{
+	struct bench_step steps[BENCH_BATCH];
+
+	for (uint32_t i = 0; i < n; i++)
+		steps[i] = bench_plan_step(&r->flows[first + i], first + i, dir, false);
+	r->feed[dir] = (struct bench_feed){.steps = steps, .n = n};
+	r->feed[!dir].n = 0;
+	consume(r, BENCH_TURN_ENGINE, bench_rig_send(r, n), s);
+	bench_rig_drain(r, sink);
+	r->feed[dir].n = 0;
+}
+
+int
+bench_establish(struct bench_meter *m, struct bench_rig *r, struct bench_figures *f)
+{
+	/* TCP: SYN, SYN with ACK, two more; ESP: the second packet of a direction settles its SPI;
+	 * IKE: an exchange of each kind. UDP needs its first packet only. */
+	static const enum spinat_dir phases[] = {SPINAT_OUT, SPINAT_IN, SPINAT_IN, SPINAT_OUT};
+	const unsigned int n_phases = r->work->percent[BENCH_UDP] == 100 ? 1 : RTE_DIM(phases);
+	struct bench_samples *first = &m->samples[BENCH_TURN_ENGINE];
+
+	memset(f, 0, sizeof(*f));
+	bench_samples_clear(first);
+	r->form = BENCH_SMALLEST;
+	for (unsigned int p = 0; p < n_phases; p++) {
+		r->epoch = 1 + p / 2;
+		r->opening = p < 2;
+		for (uint32_t i = 0; i < r->n_flows; i += BENCH_BATCH)
+			send_chunk(r, phases[p], i, RTE_MIN(r->n_flows - i, BENCH_BATCH),
+				p == 0 ? first : NULL, p == 0 ? bench_rig_learn : bench_rig_check);
+		if (p == 0)
+			take_figures(m, f);
+		if (verify(r, "making the flows") != 0)
+			return -1;
+	}
+	f->slow = r->n_flows;
+	return 0;
+}

@@ -1,0 +1,60 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026 the spinat authors
+ */
+#ifndef SPINAT_BENCH_MEASURE_H
+#define SPINAT_BENCH_MEASURE_H
+
+#include "rig.h"
+#include "samples.h"
+#include "turn.h"
+
+/** What one case is. */
+struct bench_case {
+	const char *direction; /* "out", "in", "both" */
+	bool with[2]; /* enum spinat_dir: packets go this way */
+	bool zipf; /* else uniform */
+};
+
+/** Cycles a packet. */
+struct bench_figures {
+	double median[BENCH_TURNS]; /* rings included; HASH: a key. 0: not measured */
+	double mean, p99; /* of the engine, rings included */
+	uint64_t packets; /* that the engine was timed with */
+	uint64_t slow; /* of these, no flow was there for */
+};
+
+struct bench_meter {
+	double seconds; /* to measure a case */
+	bool split; /* generator on this lcore, worker on the next */
+	struct bench_samples samples[BENCH_TURNS];
+	struct bench_step *steps[2];
+	uint32_t n_steps;
+};
+
+/** @return 0, or -1 after a sentence on standard error */
+int bench_meter_create(
+	struct bench_meter *m, const struct bench_rig *r, double seconds, bool split);
+void bench_meter_free(struct bench_meter *m);
+
+/**
+ * Makes all flows through the engine, the handshakes of each kind included, and checks every packet
+ * that comes out.
+ *
+ * @param f the engine's cycles for the first packet of a flow
+ * @return 0, or -1 after a sentence on standard error
+ */
+int bench_establish(struct bench_meter *m, struct bench_rig *r, struct bench_figures *f);
+
+/** Draws the packets of the cases to come. */
+void bench_draw(struct bench_meter *m, const struct bench_rig *r, bool zipf);
+
+/**
+ * Measures one case of established flows, and checks that what was sent has come out, and a sample
+ * byte by byte.
+ *
+ * @return 0, or -1 after a sentence on standard error
+ */
+int bench_measure(struct bench_meter *m, struct bench_rig *r, const struct bench_case *c,
+	struct bench_figures *f);
+
+#endif

@@ -1,0 +1,269 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026 the spinat authors
+ */
+#include <arpa/inet.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include <rte_cycles.h>
+#include <rte_hash.h>
+#include <rte_jhash.h>
+
+#include "control.h"
+#include "log.h"
+#include "net/neigh.h"
+
+#define TURN_US 200 /* between looks at the ring when it was empty */
+#define TICK_MS 100 /* of ARP */
+#define REJECTED_CLIENTS 1024 /* AH clients that are remembered as logged */
+#define RELOAD_WAIT_S 30
+
+struct spinat_control {
+	struct spinat_engine *engine;
+	struct spinat_neigh *neigh;
+	struct rte_hash *rejected; /* (client, realm) whose AH refusal has been logged */
+	uint64_t next_tick_ms;
+	uint16_t next_worker; /* which worker sends the next frame of the control lcore */
+	pthread_mutex_t lock;
+	pthread_cond_t done;
+	bool reload_wanted;
+	uint64_t reloads; /* ended */
+	char answer[sizeof(struct spinat_conf_error) + 16];
+};
+
+static volatile sig_atomic_t stop_signal, hup_signal;
+
+static void
+on_signal(int sig)
+{
+	if (sig == SIGHUP)
+		hup_signal = 1;
+	else
+		stop_signal = sig;
+}
+
+void
+spinat_control_signals(void)
+{
+	struct sigaction sa = {.sa_handler = on_signal};
+
+	sigaction(SIGTERM, &sa, NULL);
+	sigaction(SIGINT, &sa, NULL);
+	sigaction(SIGHUP, &sa, NULL);
+}
+
+/* Workers own the transmit queues: a frame of the control lcore goes out through one of them. */
+static void
+send_frame(void *ctx, uint16_t port, struct rte_mbuf *m)
+{
+	struct spinat_control *c = ctx;
+	struct spinat_engine *e = c->engine;
+	struct spinat_mbuf_priv *priv = spinat_priv(m);
+
+	m->port = e->ports[port].port_id;
+	priv->why = SPINAT_WHY_SEND;
+	priv->iface = e->snapshot->iface[port][0];
+	if (rte_ring_enqueue(e->workers[c->next_worker]->in, m) != 0) {
+		e->control_drops[SPINAT_DROP_HANDOFF_FULL]++;
+		rte_pktmbuf_free(m);
+	}
+	c->next_worker = c->next_worker + 1u < e->n_workers ? c->next_worker + 1 : 0;
+}
+
+static void
+drop_packet(void *ctx, struct rte_mbuf *m, enum spinat_drop reason)
+{
+	struct spinat_control *c = ctx;
+
+	c->engine->control_drops[reason]++;
+	rte_pktmbuf_free(m);
+}
+
+struct spinat_control *
+spinat_control_create(struct spinat_engine *e)
+{
+	const struct rte_hash_parameters params = {
+		.name = "ah_rejected",
+		.entries = REJECTED_CLIENTS,
+		.key_len = 2 * sizeof(uint32_t),
+		.hash_func = rte_jhash,
+		.socket_id = SOCKET_ID_ANY,
+	};
+	struct spinat_control *c = calloc(1, sizeof(*c));
+	const struct spinat_neigh_ops ops = {.send = send_frame, .drop = drop_packet, .ctx = c};
+
+	if (c == NULL)
+		return NULL;
+	c->engine = e;
+	pthread_mutex_init(&c->lock, NULL);
+	pthread_cond_init(&c->done, NULL);
+	c->rejected = rte_hash_create(&params);
+	c->neigh =
+		spinat_neigh_create(e->snapshot->conf, e->snapshot->fib, e->ports, e->pool, &ops);
+	if (c->rejected == NULL || c->neigh == NULL) {
+		spinat_control_free(c);
+		return NULL;
+	}
+	return c;
+}
+
+void
+spinat_control_free(struct spinat_control *c)
+{
+	if (c == NULL)
+		return;
+	spinat_neigh_free(c->neigh);
+	rte_hash_free(c->rejected);
+	pthread_cond_destroy(&c->done);
+	pthread_mutex_destroy(&c->lock);
+	free(c);
+}
+
+struct spinat_neigh *
+spinat_control_neigh(struct spinat_control *c)
+{
+	return c->neigh;
+}
+
+static void
+publish(void *ctx, struct spinat_snapshot *snap)
+{
+	struct spinat_control *c = ctx;
+
+	spinat_neigh_reconfigure(c->neigh, snap->conf, snap->fib);
+}
+
+static void
+reload(struct spinat_control *c)
+{
+	const struct spinat_conf *old = c->engine->snapshot->conf;
+	struct spinat_conf_error err = {.text = ""};
+	struct spinat_conf *conf = spinat_conf_load(old->path, &err);
+
+	if (conf != NULL && spinat_engine_reconfigure(c->engine, conf, publish, c, &err) != 0) {
+		spinat_conf_free(conf);
+		conf = NULL;
+	}
+	if (conf == NULL) {
+		LOG(ERR, "event=reload result=refused error=\"%s\"", err.text);
+		snprintf(c->answer, sizeof(c->answer), "error: %s", err.text);
+		return;
+	}
+	spinat_neigh_announce(c->neigh, spinat_engine_now_ms(c->engine));
+	LOG(NOTICE, "event=reload result=ok generation=%u", conf->generation);
+	snprintf(c->answer, sizeof(c->answer), "ok: generation %u", conf->generation);
+}
+
+void
+spinat_control_reload(void *control, char *answer, size_t size)
+{
+	struct spinat_control *c = control;
+	struct timespec until;
+	uint64_t before;
+	int rc = 0;
+
+	clock_gettime(CLOCK_REALTIME, &until);
+	until.tv_sec += RELOAD_WAIT_S;
+	pthread_mutex_lock(&c->lock);
+	before = c->reloads;
+	c->reload_wanted = true;
+	while (c->reloads == before && rc == 0)
+		rc = pthread_cond_timedwait(&c->done, &c->lock, &until);
+	snprintf(answer, size, "%s",
+		rc == 0 ? c->answer : "error: the control lcore did not answer in time");
+	pthread_mutex_unlock(&c->lock);
+}
+
+/* Ends a reload that telemetry or a signal has asked for. */
+static void
+serve_reload(struct spinat_control *c)
+{
+	bool wanted = hup_signal;
+
+	hup_signal = 0;
+	pthread_mutex_lock(&c->lock);
+	wanted |= c->reload_wanted;
+	if (wanted) {
+		reload(c);
+		c->reload_wanted = false;
+		c->reloads++;
+		pthread_cond_broadcast(&c->done);
+	}
+	pthread_mutex_unlock(&c->lock);
+}
+
+static unsigned int
+serve_packets(struct spinat_control *c, uint64_t now_ms)
+{
+	struct rte_mbuf *mbufs[SPINAT_BURST];
+	unsigned int n =
+		rte_ring_sc_dequeue_burst(c->engine->punt, (void **)mbufs, SPINAT_BURST, NULL);
+
+	for (unsigned int i = 0; i < n; i++) {
+		const struct spinat_mbuf_priv *priv = spinat_priv(mbufs[i]);
+
+		if (priv->why == SPINAT_WHY_ARP)
+			spinat_neigh_input(c->neigh, mbufs[i], priv->iface, now_ms);
+		else
+			spinat_neigh_resolve(c->neigh, mbufs[i], priv->l3, priv->realm, now_ms);
+	}
+	return n;
+}
+
+/* Once per client; when too many have been logged, they may be logged again. */
+static void
+log_ah_rejected(struct spinat_control *c, const struct spinat_event *event)
+{
+	const uint32_t key[2] = {event->client, event->realm};
+	char client[INET_ADDRSTRLEN], remote[INET_ADDRSTRLEN];
+
+	if (rte_hash_lookup(c->rejected, key) >= 0)
+		return;
+	if (rte_hash_count(c->rejected) >= REJECTED_CLIENTS / 2)
+		rte_hash_reset(c->rejected);
+	rte_hash_add_key(c->rejected, key);
+	inet_ntop(AF_INET, &event->client, client, sizeof(client));
+	inet_ntop(AF_INET, &event->remote, remote, sizeof(remote));
+	LOG(WARNING,
+		"event=ah_rejected realm=%u client=%s remote=%s reason=\"AH protects the addresses "
+		"that "
+		"a NAT changes (RFC 3715 2.1 a): use ESP, or ESP in UDP; or set this realm's ah to "
+		"'exempt' and route it\"",
+		event->realm, client, remote);
+}
+
+static void
+serve_events(struct spinat_control *c)
+{
+	struct spinat_event event;
+
+	for (int i = 0; i < SPINAT_BURST; i++) {
+		if (rte_ring_sc_dequeue_elem(c->engine->events, &event, sizeof(event)) != 0)
+			return;
+		if (event.type == SPINAT_EVENT_AH_REJECTED)
+			log_ah_rejected(c, &event);
+	}
+}
+
+void
+spinat_control_run(struct spinat_control *c)
+{
+	spinat_neigh_announce(c->neigh, spinat_engine_now_ms(c->engine));
+	while (!stop_signal) {
+		const uint64_t now_ms = spinat_engine_now_ms(c->engine);
+
+		if (now_ms >= c->next_tick_ms) {
+			spinat_neigh_tick(c->neigh, now_ms);
+			c->next_tick_ms = now_ms + TICK_MS;
+		}
+		serve_events(c);
+		serve_reload(c);
+		if (serve_packets(c, now_ms) == 0)
+			rte_delay_us_sleep(TURN_US);
+	}
+	LOG(NOTICE, "event=stopping signal=%d", (int)stop_signal);
+}
