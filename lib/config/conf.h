@@ -30,6 +30,8 @@
 #define SPINAT_MAX_OUTSIDE_ADDRS (1u << 20)
 #define SPINAT_NAME_LEN 32
 #define SPINAT_PATH_LEN 256
+/* Of the checkpoint's file: with what is appended to it, the name still fits a path. */
+#define SPINAT_STATE_PATH_LEN (SPINAT_PATH_LEN - 16)
 
 enum spinat_role { SPINAT_INSIDE, SPINAT_OUTSIDE };
 
@@ -208,6 +210,13 @@ struct spinat_conf {
 	struct spinat_static_conf *statics;
 	struct spinat_redirect_conf *redirects;
 	uint16_t port_first, port_last; /* dynamic outside ports, host order */
+
+	/* where state is kept over a restart */
+	struct {
+		char file[SPINAT_STATE_PATH_LEN]; /* empty: nowhere */
+		uint32_t interval; /* from the end of one to the beginning of the next */
+		int line;
+	} checkpoint;
 
 	uint32_t n_drivers; /* overrides in the main file */
 	struct spinat_driver_conf *drivers;

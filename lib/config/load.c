@@ -23,6 +23,27 @@ static const struct conf_field port_fields[] = {
 	CONF_NUMBER(struct spinat_conf, port_last, "last", 65535, 1, 65535),
 };
 
+static int
+read_state_file(
+	struct conf_loader *l, const config_setting_t *s, const struct conf_field *f, void *out)
+{
+	const char *text = config_setting_get_string(s);
+
+	/* a daemon's working directory is nobody's choice */
+	if (text == NULL || text[0] != '/' || text[strlen(text) - 1] == '/')
+		return conf_expected_field(l, s, f);
+	l->conf->checkpoint.line = (int)config_setting_source_line(s);
+	return conf_read_text(l, s, f, out);
+}
+
+static const struct conf_field checkpoint_fields[] = {
+	CONF_VALUE(struct spinat_conf, checkpoint.file, "file", read_state_file, true,
+		"the absolute path of a file, of at most 239 characters"),
+	CONF_NUMBER(struct spinat_conf, checkpoint.interval, "interval", 10, 1, 86400),
+};
+
+const struct conf_section conf_checkpoint_section = {
+	"checkpoint", checkpoint_fields, RTE_DIM(checkpoint_fields)};
 const struct conf_section conf_timeouts_section = {
 	"timeouts", timeout_fields, RTE_DIM(timeout_fields)};
 const struct conf_section conf_limits_section = {"limits", limit_fields, RTE_DIM(limit_fields)};
@@ -32,6 +53,13 @@ static int
 read_section(struct conf_loader *l, const config_setting_t *s, const struct conf_section *section)
 {
 	return conf_read_group(l, s, section->fields, section->n, l->conf);
+}
+
+static int
+read_checkpoint(struct conf_loader *l, const config_setting_t *s,
+	const struct conf_field *f __rte_unused, void *out __rte_unused)
+{
+	return read_section(l, s, &conf_checkpoint_section);
 }
 
 static int
@@ -105,6 +133,7 @@ static const struct conf_field root_fields[] = {
 	CONF_VALUE(struct spinat_conf, drivers_dir, "drivers_dir", conf_read_text, false,
 		"a folder's path of at most 255 characters"),
 	CONF_WORD(struct spinat_conf, log_level, "log_level", RTE_LOG_INFO, log_words),
+	LIST("checkpoint", read_checkpoint, false, "a group with file and interval"),
 	LIST("timeouts", read_timeouts, false, "a group of timeouts"),
 	LIST("limits", read_limits, false, "a group of limits"),
 	LIST("ports", read_ports, false, "a group with first and last"),
@@ -128,6 +157,7 @@ const struct conf_section *const conf_sections[] = {
 	&conf_static_section,
 	&conf_redirect_section,
 	&conf_ports_section,
+	&conf_checkpoint_section,
 	&conf_timeouts_section,
 	&conf_limits_section,
 	&conf_driver_section,
@@ -152,6 +182,7 @@ new_conf(const char *path)
 	strcpy(conf->drivers_dir, SPINAT_DRIVERS_DIR);
 	conf_set_defaults(root_fields, RTE_DIM(root_fields), conf);
 	conf_set_defaults(port_fields, RTE_DIM(port_fields), conf);
+	conf_set_defaults(checkpoint_fields, RTE_DIM(checkpoint_fields), conf);
 	conf_set_defaults(timeout_fields, RTE_DIM(timeout_fields), conf);
 	conf_set_defaults(limit_fields, RTE_DIM(limit_fields), conf);
 	return conf;

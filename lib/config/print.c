@@ -56,6 +56,11 @@ print_process(const struct spinat_conf *conf, FILE *out)
 		fprintf(out, "%u MiB.\n", conf->memory);
 	else
 		fprintf(out, "computed from the limits.\n");
+	if (conf->checkpoint.file[0] != '\0')
+		fprintf(out, "State survives a restart in %s, written every %u s.\n",
+			conf->checkpoint.file, conf->checkpoint.interval);
+	else
+		fprintf(out, "State is lost at a restart: no checkpoint.\n");
 	fprintf(out, "Driver settings: %s", conf->drivers_dir);
 	if (conf->n_drivers != 0)
 		fprintf(out, ", changed for");

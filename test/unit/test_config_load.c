@@ -85,6 +85,8 @@ START_TEST(defaults)
 	ck_assert(!conf->idle_sleep);
 	ck_assert_str_eq(strrchr(conf->drivers_dir, '/'), "/drivers-cfg");
 	ck_assert_uint_eq(conf->log_level, RTE_LOG_INFO);
+	ck_assert_str_eq(conf->checkpoint.file, "");
+	ck_assert_uint_eq(conf->checkpoint.interval, 10);
 	ck_assert_uint_eq(conf->port_first, 1024);
 	ck_assert_uint_eq(conf->port_last, 65535);
 #define CHECK_TIMEOUT(member, key, def, lo, hi, text) ck_assert_uint_eq(conf->timeouts.member, def);

@@ -160,6 +160,8 @@ static const struct {
 	{"first = 2000", "first = 2001", NULL},
 	{"udp = 120", "udp = 300", NULL},
 	{"10.3.0.1/16", "10.4.0.1/16", NULL},
+	{"interval = 60", "interval = 6", NULL},
+	{"/var/lib/spinat/unit", "/var/lib/spinat/other", NULL},
 	{"mtu = 1400", "mtu = 1500", NULL},
 	{"\"dmz\"", "\"dmz2\"", NULL},
 	{"via = \"192.0.2.1\"", "via = \"192.0.2.4\"", NULL},

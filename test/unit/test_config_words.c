@@ -57,6 +57,7 @@ START_TEST(print_full)
 	has(text, "IPsec that no binding claims goes to 10.0.0.5\n");
 	has(text, "\n  10.0.8.0/24 of realm 0 is 198.51.100.0/24\n");
 	has(text, "\n  TCP to 192.0.2.3:8080 goes to 10.0.0.6:80 of realm 0\n");
+	has(text, "\nState survives a restart in /var/lib/spinat/unit, written every 60 s.\n");
 	has(text, "\n  UDP to 192.0.2.2:53 goes to 10.0.0.7:53 of realm 0\n");
 	has(text, "\n  IPsec to 192.0.2.2 goes to 10.0.0.8 of realm 0\n");
 #define HAS_TIMEOUT(member, key, def, lo, hi, text_)                                             \
@@ -84,6 +85,7 @@ START_TEST(print_minimal)
 	has(text, "/drivers-cfg.\n");
 	has(text, "pool of 1: 192.0.2.2, ports 1024-65535\n");
 	has(text, "IPsec that no binding claims is dropped\n");
+	has(text, "\nState is lost at a restart: no checkpoint.\n");
 	ck_assert_ptr_null(strstr(text, "Routes"));
 	ck_assert_ptr_null(strstr(text, "Neighbours"));
 	ck_assert_ptr_null(strstr(text, "Static"));
@@ -184,7 +186,7 @@ START_TEST(manual_page)
 	*to = '\0';
 	for (i = 0; conf_sections[i] != NULL; i++)
 		check_section(page, conf_sections[i]);
-	ck_assert_uint_eq(i, 11);
+	ck_assert_uint_eq(i, 12);
 	free(page);
 }
 END_TEST
