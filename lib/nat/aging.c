@@ -54,9 +54,8 @@ spinat_flow_state(const struct spinat_flow *f)
 	return f->type == SPINAT_FLOW_STATIC ? "static" : "open";
 }
 
-/* Whether the rules that a flow was made under are still there. */
-static bool
-permitted(const struct spinat_conf *conf, const struct spinat_flow *f)
+bool
+spinat_flow_permitted(const struct spinat_conf *conf, const struct spinat_flow *f)
 {
 	const rte_be32_t outside = f->new_addr[SPINAT_OUT], inside = f->new_addr[SPINAT_IN];
 	const struct spinat_outside_addr *o = spinat_conf_outside(conf, outside);
@@ -101,7 +100,7 @@ sweep_one(struct spinat_nat *nat, const struct spinat_conf *conf, struct spinat_
 	if (idle >= (int32_t)spinat_flow_timeout(conf, f)) {
 		if (spinat_nat_remove(nat, f) == 0)
 			nat->expired++;
-	} else if (validate && !permitted(conf, f)) {
+	} else if (validate && !spinat_flow_permitted(conf, f)) {
 		if (spinat_nat_remove(nat, f) == 0)
 			nat->closed++;
 	} else if (validate) {

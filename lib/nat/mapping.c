@@ -201,14 +201,43 @@ enter(struct spinat_mappings *m, uint32_t i)
 	return 0;
 }
 
+/* Makes the mapping of a port that has been taken; the port is given back where that fails. */
+static enum spinat_drop
+make(struct spinat_mappings *m, const struct spinat_mapping_request *req, union client_value value,
+	rte_be32_t outside, rte_be16_t port, uint32_t *index)
+{
+	struct spinat_key client = inside_key(req->realm, req->in_addr, 0, 0);
+
+	value.mappings++;
+	if (put(m->clients, &client, value.data) != 0) {
+		spinat_port_free(
+			spinat_pools_find(req->pools, outside), spinat_transport(req->proto), port);
+		return SPINAT_DROP_CLIENTS_FULL;
+	}
+	*index = m->free[--m->n_free];
+	m->rows[*index] = (struct spinat_mapping){
+		.in_addr = req->in_addr,
+		.out_addr = outside,
+		.in_port = req->in_port,
+		.out_port = port,
+		.realm = req->realm,
+		.proto = req->proto,
+		.used = 1,
+		.created = req->now_s,
+	};
+	if (enter(m, *index) != 0) {
+		spinat_mapping_drop_unused(m, req->pools, *index);
+		return SPINAT_DROP_MAPPINGS_FULL;
+	}
+	return SPINAT_DROP_NONE;
+}
+
 enum spinat_drop
 spinat_mapping_get(
 	struct spinat_mappings *m, const struct spinat_mapping_request *req, uint32_t *index)
 {
 	struct spinat_key in = inside_key(req->realm, req->in_addr, req->in_port, req->proto);
-	struct spinat_key client = inside_key(req->realm, req->in_addr, 0, 0);
 	union client_value value;
-	struct spinat_mapping *map;
 	struct spinat_ports *ports;
 	rte_be32_t outside;
 	rte_be16_t port;
@@ -227,28 +256,34 @@ spinat_mapping_get(
 	port = take_port(req, outside, ports);
 	if (port == 0)
 		return SPINAT_DROP_PORTS_EXHAUSTED;
-	value.mappings++;
-	if (put(m->clients, &client, value.data) != 0) {
-		spinat_port_free(ports, spinat_transport(req->proto), port);
-		return SPINAT_DROP_CLIENTS_FULL;
+	return make(m, req, value, outside, port, index);
+}
+
+enum spinat_drop
+spinat_mapping_restore(struct spinat_mappings *m, const struct spinat_mapping_request *req,
+	rte_be32_t out_addr, rte_be16_t out_port, uint32_t *index)
+{
+	struct spinat_key in = inside_key(req->realm, req->in_addr, req->in_port, req->proto);
+	struct spinat_key client = inside_key(req->realm, req->in_addr, 0, 0);
+	struct spinat_ports *ports = spinat_pools_find(req->pools, out_addr);
+	union client_value value = {.data = NULL};
+	void *data;
+
+	if (find(m->index, &in, &data) >= 0) {
+		*index = (uintptr_t)data;
+		return m->rows[*index].out_addr == out_addr && m->rows[*index].out_port == out_port
+			       ? SPINAT_DROP_NONE
+			       : SPINAT_DROP_PORTS_EXHAUSTED;
 	}
-	*index = m->free[--m->n_free];
-	map = &m->rows[*index];
-	*map = (struct spinat_mapping){
-		.in_addr = req->in_addr,
-		.out_addr = outside,
-		.in_port = req->in_port,
-		.out_port = port,
-		.realm = req->realm,
-		.proto = req->proto,
-		.used = 1,
-		.created = req->now_s,
-	};
-	if (enter(m, *index) != 0) {
-		spinat_mapping_drop_unused(m, req->pools, *index);
+	if (m->n_free == 0)
 		return SPINAT_DROP_MAPPINGS_FULL;
-	}
-	return SPINAT_DROP_NONE;
+	if (ports == NULL)
+		return SPINAT_DROP_NO_POOL;
+	if (!spinat_port_take(ports, spinat_transport(req->proto), out_port))
+		return SPINAT_DROP_PORTS_EXHAUSTED;
+	if (find(m->clients, &client, &value.data) < 0)
+		value.outside = out_addr;
+	return make(m, req, value, out_addr, out_port, index);
 }
 
 uint32_t

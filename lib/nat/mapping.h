@@ -60,6 +60,16 @@ struct spinat_mapping_request {
 enum spinat_drop spinat_mapping_get(
 	struct spinat_mappings *m, const struct spinat_mapping_request *req, uint32_t *index);
 
+/**
+ * The same with the outside endpoint that the mapping had before a restart.
+ *
+ * @return SPINAT_DROP_NONE; SPINAT_DROP_PORTS_EXHAUSTED where the inside endpoint has another one
+ *         or somebody else has this one; or what spinat_mapping_get returns
+ */
+enum spinat_drop spinat_mapping_restore(struct spinat_mappings *m,
+	const struct spinat_mapping_request *req, rte_be32_t out_addr, rte_be16_t out_port,
+	uint32_t *index);
+
 /** Mapping of an outside endpoint, or SPINAT_MAPPING_NONE. */
 uint32_t spinat_mapping_find(
 	const struct spinat_mappings *m, rte_be32_t out_addr, rte_be16_t out_port, uint8_t proto);

@@ -76,6 +76,9 @@ rte_be32_t spinat_nat_outside_of(const struct spinat_conf *conf, uint16_t realm,
 unsigned int spinat_nat_owner_in(
 	const struct spinat_conf *conf, const struct spinat_key *key, unsigned int n_workers);
 
+/** Whether the rules that a session or static flow was made under are still there. Any lcore. */
+bool spinat_flow_permitted(const struct spinat_conf *conf, const struct spinat_flow *f);
+
 /** Timeout of a flow now, seconds. */
 uint32_t spinat_flow_timeout(const struct spinat_conf *conf, const struct spinat_flow *f);
 

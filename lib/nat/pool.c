@@ -187,6 +187,18 @@ spinat_port_alloc(
 	return rte_cpu_to_be_16(port);
 }
 
+bool
+spinat_port_take(struct spinat_ports *p, enum spinat_transport tp, rte_be16_t port)
+{
+	uint16_t n = rte_be_to_cpu_16(port);
+	uint64_t bit = UINT64_C(1) << n % 64;
+
+	if (p->used[tp][n / 64] & bit)
+		return false;
+	p->used[tp][n / 64] |= bit;
+	return true;
+}
+
 void
 spinat_port_free(struct spinat_ports *p, enum spinat_transport tp, rte_be16_t port)
 {

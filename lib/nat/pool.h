@@ -76,6 +76,9 @@ struct spinat_port_wish {
 rte_be16_t spinat_port_alloc(
 	struct spinat_ports *p, enum spinat_transport tp, const struct spinat_port_wish *wish);
 
+/** Takes this very port; false where it is in use. Owner of the block only. */
+bool spinat_port_take(struct spinat_ports *p, enum spinat_transport tp, rte_be16_t port);
+
 /** Gives a port back. Owner of the block only. */
 void spinat_port_free(struct spinat_ports *p, enum spinat_transport tp, rte_be16_t port);
 
