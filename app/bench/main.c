@@ -151,7 +151,7 @@ print_case(const struct context *x, const char *direction, const char *distribut
 	       "\"cycles_with_rings\": %.1f, \"mpps_with_rings\": %.3f, "
 	       "\"cycles_with_rings_mean\": %.1f, \"cycles_with_rings_p99\": %.1f, "
 	       "\"floor_rings_cycles\": %.1f, \"floor_mac_cycles\": %.1f, "
-	       "\"floor_hash_cycles\": %.1f, \"parse_cycles\": %.1f, "
+	       "\"floor_hash_cycles\": %.1f, \"table_cycles\": %.1f, \"parse_cycles\": %.1f, "
 	       "\"packets\": %" PRIu64 ", \"slow_packets\": %" PRIu64 ", "
 	       "\"bytes_per_session\": %.1f, \"tsc_hz\": %" PRIu64 ", \"hugepages\": %s, "
 	       "\"dpdk\": \"%s\", \"spinat\": \"%s\"}\n",
@@ -159,8 +159,8 @@ print_case(const struct context *x, const char *direction, const char *distribut
 		x->o->sessions, x->o->split ? "split" : "alternate", datapath,
 		rte_get_tsc_hz() / datapath / 1e6, total, rte_get_tsc_hz() / total / 1e6, f->mean,
 		f->p99, rings, f->median[BENCH_TURN_MAC], f->median[BENCH_TURN_HASH],
-		RTE_MAX(f->median[BENCH_TURN_PARSE] - rings, 0.0), f->packets, f->slow,
-		(double)x->state_bytes / x->o->sessions, rte_get_tsc_hz(),
+		f->median[BENCH_TURN_TABLE], RTE_MAX(f->median[BENCH_TURN_PARSE] - rings, 0.0),
+		f->packets, f->slow, (double)x->state_bytes / x->o->sessions, rte_get_tsc_hz(),
 		rte_eal_has_hugepages() ? "true" : "false", rte_version(), SPINAT_VERSION);
 	fflush(stdout);
 }
@@ -185,6 +185,8 @@ run_cases(const struct context *x, struct bench_meter *m, struct bench_rig *r)
 	bool drawn = false, zipf = false;
 
 	if (bench_establish(m, r, &first) != 0)
+		return -1;
+	if (!x->o->split && bench_floor_create(&m->floor, r) != 0)
 		return -1;
 	for (unsigned int i = 0; i < RTE_DIM(cases); i++) {
 		const struct bench_case *c = &cases[i];
@@ -244,8 +246,9 @@ main(int argc, char **argv)
 		fprintf(stderr, "spinat-bench: %s\n", err.text);
 		return EXIT_FAILURE;
 	}
+	conf->memory = spinat_memory_wanted(conf) + bench_floor_mib(o.sessions);
 	if (o.memory) {
-		printf("%u\n", spinat_memory_wanted(conf));
+		printf("%u\n", conf->memory);
 		spinat_conf_free(conf);
 		return EXIT_SUCCESS;
 	}

@@ -49,6 +49,7 @@ bench_meter_free(struct bench_meter *m)
 		bench_samples_free(&m->samples[i]);
 	for (int d = 0; d < 2; d++)
 		bench_free(m->steps[d], m->n_steps * sizeof(*m->steps[d]));
+	bench_floor_free(&m->floor);
 }
 
 /* Everything sent has come out right, and nothing was dropped. */
@@ -100,23 +101,24 @@ run_batches(struct bench_rig *r, enum bench_turn_id id, uint32_t batches, struct
 }
 
 static int
-run_keys(struct bench_rig *r, uint32_t bursts, struct bench_samples *s)
+run_keys(struct bench_meter *m, struct bench_rig *r, enum bench_turn_id id, uint32_t bursts)
 {
 	for (; bursts > 0; bursts--) {
 		struct bench_keys keys;
 		uint64_t from, to;
 		uint32_t found;
 
-		bench_turn_keys(r, &keys);
+		bench_floor_keys(r, &keys);
 		from = rte_rdtsc_precise();
-		found = bench_turn_hash(r, &keys);
+		found = id == BENCH_TURN_HASH ? bench_floor_hash(&m->floor, &keys)
+					      : bench_floor_table(&m->floor, &keys);
 		to = rte_rdtsc_precise();
 		if (found != keys.n) {
-			fprintf(stderr, "spinat-bench: %u of %u keys are not in the flow table\n",
+			fprintf(stderr, "spinat-bench: %u of %u keys are not in the table\n",
 				keys.n - found, keys.n);
 			return -1;
 		}
-		bench_samples_add(s, from, to, keys.n);
+		bench_samples_add(&m->samples[id], from, to, keys.n);
 	}
 	return 0;
 }
@@ -143,9 +145,9 @@ run_alternately(struct bench_meter *m, struct bench_rig *r)
 			r, BENCH_TURN_ENGINE, ENGINE_BATCHES, &m->samples[BENCH_TURN_ENGINE], NULL);
 		for (int i = BENCH_TURN_RINGS; i < BENCH_TURN_HASH; i++)
 			run_batches(r, i, FLOOR_BATCHES, &m->samples[i], NULL);
-		if (run_keys(r, FLOOR_BATCHES * BENCH_BATCH / SPINAT_BURST,
-			    &m->samples[BENCH_TURN_HASH]) != 0)
-			return -1;
+		for (int i = BENCH_TURN_HASH; i <= BENCH_TURN_TABLE; i++)
+			if (run_keys(m, r, i, FLOOR_BATCHES * BENCH_BATCH / SPINAT_BURST) != 0)
+				return -1;
 	} while (seconds_run() < end);
 	return 0;
 }

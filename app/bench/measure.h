@@ -4,6 +4,7 @@
 #ifndef SPINAT_BENCH_MEASURE_H
 #define SPINAT_BENCH_MEASURE_H
 
+#include "floor.h"
 #include "rig.h"
 #include "samples.h"
 #include "turn.h"
@@ -17,7 +18,7 @@ struct bench_case {
 
 /** Cycles a packet. */
 struct bench_figures {
-	double median[BENCH_TURNS]; /* rings included; HASH: a key. 0: not measured */
+	double median[BENCH_TURNS]; /* rings included; HASH, TABLE: a key. 0: not measured */
 	double mean, p99; /* of the engine, rings included */
 	uint64_t packets; /* that the engine was timed with */
 	uint64_t slow; /* of these, no flow was there for */
@@ -27,6 +28,7 @@ struct bench_meter {
 	double seconds; /* to measure a case */
 	bool split; /* generator on this lcore, worker on the next */
 	struct bench_samples samples[BENCH_TURNS];
+	struct bench_floor floor;
 	struct bench_step *steps[2];
 	uint32_t n_steps;
 };

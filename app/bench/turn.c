@@ -1,12 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  * Copyright (c) 2026 the spinat authors
  */
-#include <netinet/in.h>
-
 #include <rte_ethdev.h>
 #include <rte_prefetch.h>
 
-#include "nat/hash.h"
 #include "turn.h"
 
 #define PREFETCH_AHEAD 4
@@ -91,45 +88,3 @@ const bench_turn_fn bench_turns[BENCH_TURNS] = {
 	[BENCH_TURN_MAC] = turn_mac,
 	[BENCH_TURN_PARSE] = turn_parse,
 };
-
-static const uint8_t proto_of[BENCH_KINDS] = {
-	[BENCH_UDP] = IPPROTO_UDP, [BENCH_TCP] = IPPROTO_TCP, [BENCH_ESP] = IPPROTO_ESP};
-
-void
-bench_turn_keys(struct bench_rig *r, struct bench_keys *keys)
-{
-	int d = SPINAT_OUT;
-
-	for (keys->n = 0; keys->n < SPINAT_BURST; d = !d) {
-		struct bench_feed *feed = &r->feed[d];
-		const struct bench_step *s;
-
-		if (feed->n == 0)
-			continue;
-		s = &feed->steps[feed->at];
-		feed->at = feed->at + 1 < feed->n ? feed->at + 1 : 0;
-		if (s->kind == BENCH_IKE)
-			continue;
-		keys->key[keys->n++] = (struct spinat_key){.src = s->src,
-			.dst = s->dst,
-			.ports = s->ports,
-			.proto = proto_of[s->kind],
-			.dir = d};
-	}
-}
-
-uint32_t
-bench_turn_hash(const struct bench_rig *r, const struct bench_keys *keys)
-{
-	const struct spinat_key *key[SPINAT_BURST];
-	uint32_t hashes[SPINAT_BURST];
-	void *data[SPINAT_BURST];
-	uint64_t hits = 0;
-
-	for (uint32_t i = 0; i < keys->n; i++)
-		key[i] = &keys->key[i];
-	spinat_hash_burst(key, keys->n, hashes);
-	rte_hash_lookup_with_hash_bulk_data(
-		r->worker->nat->table->hash, (const void **)key, hashes, keys->n, &hits, data);
-	return __builtin_popcountll(hits);
-}

@@ -17,25 +17,14 @@ enum bench_turn_id {
 	BENCH_TURN_RINGS, /* receives and sends, looks at nothing: what the devices cost */
 	BENCH_TURN_MAC, /* the same, and writes both Ethernet addresses, as testpmd's "mac" */
 	BENCH_TURN_PARSE, /* the same as RINGS, and spinat_parse */
-	BENCH_TURN_HASH, /* hash and bulk lookup of keys that lie ready; no packets */
+	BENCH_TURN_HASH, /* bench_floor_hash */
+	BENCH_TURN_TABLE, /* bench_floor_table */
 	BENCH_TURNS
 };
 
 typedef uint32_t (*bench_turn_fn)(struct bench_rig *r);
 
-/** BENCH_TURN_HASH has none: bench_turn_keys fills what bench_turn_hash looks up. */
+/** BENCH_TURN_HASH and BENCH_TURN_TABLE have none: see floor.h. */
 extern const bench_turn_fn bench_turns[BENCH_TURNS];
-
-/** Keys of a burst that BENCH_TURN_HASH looks up. */
-struct bench_keys {
-	struct spinat_key key[SPINAT_BURST];
-	uint32_t n;
-};
-
-/** Takes the next keys of the feeds that are in the flow table (IKE is not). */
-void bench_turn_keys(struct bench_rig *r, struct bench_keys *keys);
-
-/** Hashes and looks them up in the engine's own table. @return how many were found */
-uint32_t bench_turn_hash(const struct bench_rig *r, const struct bench_keys *keys);
 
 #endif

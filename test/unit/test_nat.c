@@ -16,6 +16,7 @@
 
 #include "nat/hash.h"
 #include "nat/nat.h"
+#include "test_nat_index.h"
 
 /* Flows, mappings and outside ports of one or several workers, driven without packets. */
 
@@ -628,6 +629,7 @@ nat_suite(void)
 	tcase_add_test(t, hash_spreads_and_depends_on_every_bit);
 	tcase_add_test(t, random_life_keeps_the_books);
 	suite_add_tcase(s, t);
+	suite_add_tcase(s, nat_index_cases());
 	return s;
 }
 
