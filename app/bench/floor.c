@@ -5,8 +5,6 @@
 #include <stdio.h>
 #include <string.h>
 
-#include <rte_prefetch.h>
-
 #include "floor.h"
 #include "nat/hash.h"
 
@@ -36,24 +34,6 @@ bench_floor_mib(uint32_t sessions)
 	return (2 * (uint64_t)sessions * 56 >> 20) + 32;
 }
 
-static uint64_t
-wide(uint32_t hash)
-{
-	return (uint64_t)hash << 48 | hash;
-}
-
-static int
-enter(struct bench_floor *f, const struct spinat_key *key)
-{
-	const uint32_t row = f->n_rows++;
-
-	f->rows[row / 2].key[row % 2] = *key;
-	if (spinat_index_add(&f->index, wide(spinat_hash_key(key)), row) != 0)
-		return -1;
-	return rte_hash_add_key_with_hash_data(
-		f->hash, key, spinat_hash_key(key), (void *)(uintptr_t)row);
-}
-
 int
 bench_floor_create(struct bench_floor *f, const struct bench_rig *r)
 {
@@ -70,9 +50,7 @@ bench_floor_create(struct bench_floor *f, const struct bench_rig *r)
 
 	memset(f, 0, sizeof(*f));
 	f->hash = rte_hash_create(&params);
-	f->rows = bench_alloc(params.entries / 2 * sizeof(*f->rows));
-	if (f->hash == NULL || f->rows == NULL ||
-		spinat_index_create(&f->index, "floor", params.entries, SOCKET_ID_ANY) != 0) {
+	if (f->hash == NULL) {
 		fprintf(stderr, "spinat-bench: no memory for the floor\n");
 		return -1;
 	}
@@ -81,7 +59,8 @@ bench_floor_create(struct bench_floor *f, const struct bench_rig *r)
 			const struct bench_step s = bench_plan_step(&r->flows[i], i, dir, false);
 			const struct spinat_key key = key_of(&s, dir);
 
-			full = full || enter(f, &key) != 0;
+			full = full || rte_hash_add_key_with_hash_data(
+					       f->hash, &key, spinat_hash_key(&key), NULL) != 0;
 		}
 	if (full)
 		fprintf(stderr, "spinat-bench: no room in the floor\n");
@@ -92,7 +71,6 @@ void
 bench_floor_free(struct bench_floor *f)
 {
 	rte_hash_free(f->hash);
-	spinat_index_free(&f->index);
 }
 
 void
@@ -117,58 +95,32 @@ uint32_t
 bench_floor_hash(const struct bench_floor *f, const struct bench_keys *keys)
 {
 	const struct spinat_key *key[SPINAT_BURST];
+	uint64_t wide[SPINAT_BURST];
 	uint32_t hashes[SPINAT_BURST];
 	void *data[SPINAT_BURST];
 	uint64_t hits = 0;
 
 	for (uint32_t i = 0; i < keys->n; i++)
 		key[i] = &keys->key[i];
-	spinat_hash_burst(key, keys->n, hashes);
+	spinat_hash_burst(key, keys->n, wide);
+	for (uint32_t i = 0; i < keys->n; i++)
+		hashes[i] = wide[i];
 	rte_hash_lookup_with_hash_bulk_data(
 		f->hash, (const void **)key, hashes, keys->n, &hits, data);
 	return __builtin_popcountll(hits);
 }
 
-struct wanted {
-	const struct bench_floor *f;
-	const struct spinat_key *key;
-};
-
-static bool
-row_is(const void *ctx, uint32_t row)
-{
-	const struct wanted *w = ctx;
-
-	return memcmp(&w->f->rows[row / 2].key[row % 2], w->key, sizeof(*w->key)) == 0;
-}
-
 uint32_t
-bench_floor_table(const struct bench_floor *f, const struct bench_keys *keys)
+bench_floor_table(const struct bench_rig *r, const struct bench_keys *keys)
 {
 	const struct spinat_key *key[SPINAT_BURST];
-	uint32_t hashes[SPINAT_BURST], row[SPINAT_BURST], hits = 0;
+	struct spinat_flow *flows[SPINAT_BURST];
+	uint32_t hits = 0;
 
 	for (uint32_t i = 0; i < keys->n; i++)
 		key[i] = &keys->key[i];
-	spinat_hash_burst(key, keys->n, hashes);
+	spinat_table_find_burst(r->worker->nat->table, key, keys->n, flows);
 	for (uint32_t i = 0; i < keys->n; i++)
-		rte_prefetch0(spinat_index_bucket(&f->index, wide(hashes[i])));
-	for (uint32_t i = 0; i < keys->n; i++) {
-		const uint64_t hash = wide(hashes[i]);
-		const struct spinat_bucket *b = spinat_index_bucket(&f->index, hash);
-		uint32_t match;
-
-		while ((match = spinat_bucket_match(b, spinat_index_tag(hash))) == 0 &&
-			b->next != 0)
-			b = &f->index.buckets[b->next];
-		row[i] = match == 0 ? 0 : spinat_bucket_value(b, match);
-		rte_prefetch0(&f->rows[row[i] / 2]);
-	}
-	for (uint32_t i = 0; i < keys->n; i++) {
-		const struct wanted w = {f, key[i]};
-
-		hits += row_is(&w, row[i]) ||
-			spinat_index_find(&f->index, wide(hashes[i]), row_is, &w, &row[i]);
-	}
+		hits += flows[i] != NULL;
 	return hits;
 }

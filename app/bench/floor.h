@@ -6,7 +6,6 @@
 
 #include <rte_hash.h>
 
-#include "nat/index.h"
 #include "rig.h"
 
 /*
@@ -17,11 +16,6 @@
 
 struct bench_floor {
 	struct rte_hash *hash;
-	struct spinat_index index;
-	struct bench_row {
-		struct spinat_key key[2] __rte_aligned(64);
-	} * rows;
-	uint32_t n_rows;
 };
 
 /** Keys of a burst. */
@@ -44,8 +38,10 @@ void bench_floor_free(struct bench_floor *f);
 /** Takes the next keys of the feeds that are in the flow table. */
 void bench_floor_keys(struct bench_rig *r, struct bench_keys *keys);
 
-/** Looks them up. @return how many were found */
+/** Looks them up in the rte_hash. @return how many were found */
 uint32_t bench_floor_hash(const struct bench_floor *f, const struct bench_keys *keys);
-uint32_t bench_floor_table(const struct bench_floor *f, const struct bench_keys *keys);
+
+/** Looks them up in the engine's table, to the flow itself. @return how many were found */
+uint32_t bench_floor_table(const struct bench_rig *r, const struct bench_keys *keys);
 
 #endif

@@ -111,7 +111,7 @@ run_keys(struct bench_meter *m, struct bench_rig *r, enum bench_turn_id id, uint
 		bench_floor_keys(r, &keys);
 		from = rte_rdtsc_precise();
 		found = id == BENCH_TURN_HASH ? bench_floor_hash(&m->floor, &keys)
-					      : bench_floor_table(&m->floor, &keys);
+					      : bench_floor_table(r, &keys);
 		to = rte_rdtsc_precise();
 		if (found != keys.n) {
 			fprintf(stderr, "spinat-bench: %u of %u keys are not in the table\n",

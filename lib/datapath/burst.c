@@ -8,7 +8,6 @@
 #include <rte_tcp.h>
 
 #include "datapath/path.h"
-#include "nat/hash.h"
 
 /*
  * Stages of a burst: classify, look up, translate. Everything here is per packet; what is
@@ -76,21 +75,13 @@ static inline void
 lookup_owner(const struct spinat_table *t, struct spinat_slot **slots, unsigned int n)
 {
 	const struct spinat_key *keys[SPINAT_BURST];
-	uint32_t hashes[SPINAT_BURST];
-	void *data[SPINAT_BURST];
-	uint64_t hits = 0;
+	struct spinat_flow *flows[SPINAT_BURST];
 
 	for (unsigned int i = 0; i < n; i++)
 		keys[i] = &slots[i]->meta.key;
-	spinat_hash_burst(keys, n, hashes);
-	rte_hash_lookup_with_hash_bulk_data(t->hash, (const void **)keys, hashes, n, &hits, data);
-	while (hits != 0) {
-		unsigned int i = __builtin_ctzll(hits);
-
-		hits &= hits - 1;
-		slots[i]->flow = &t->flows[(uintptr_t)data[i]];
-		rte_prefetch0(slots[i]->flow);
-	}
+	spinat_table_find_burst(t, keys, n, flows);
+	for (unsigned int i = 0; i < n; i++)
+		slots[i]->flow = flows[i];
 }
 
 static inline bool

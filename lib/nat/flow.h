@@ -4,6 +4,7 @@
 #ifndef SPINAT_NAT_FLOW_H
 #define SPINAT_NAT_FLOW_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include <rte_byteorder.h>
@@ -78,5 +79,22 @@ void spinat_flow_set_deltas(struct spinat_flow *f);
 
 /** Writes the key by which packets of a direction find the flow. */
 void spinat_flow_key(const struct spinat_flow *f, enum spinat_dir dir, struct spinat_key *key);
+
+/** Whether that key is this one. Ports and SPI are in one place of a key, and one of them is 0. */
+static inline bool
+spinat_flow_has_key(const struct spinat_flow *f, enum spinat_dir dir, const struct spinat_key *key)
+{
+	const bool out = dir == SPINAT_OUT;
+	const struct spinat_key own = {
+		.src = out ? f->new_addr[SPINAT_IN] : f->remote_addr,
+		.dst = out ? f->remote_addr : f->new_addr[SPINAT_OUT],
+		.sport = out ? f->new_port[SPINAT_IN] : f->remote_port,
+		.dport = out ? f->remote_port : f->new_port[SPINAT_OUT],
+	};
+
+	return ((own.src ^ key->src) | (own.dst ^ key->dst) | (own.ports ^ f->spi ^ key->ports) |
+		       (f->proto ^ key->proto) | (dir ^ key->dir) |
+		       ((out ? f->realm : 0) ^ key->realm)) == 0;
+}
 
 #endif

@@ -21,13 +21,13 @@ void spinat_hash_init(void);
 
 /** Hashes n keys. Any lcore. */
 extern void (*spinat_hash_burst)(
-	const struct spinat_key *const *keys, unsigned int n, uint32_t *hashes);
+	const struct spinat_key *const *keys, unsigned int n, uint64_t *hashes);
 
 /** Hashes one key. Any lcore. */
-static inline uint32_t
+static inline uint64_t
 spinat_hash_key(const struct spinat_key *key)
 {
-	uint32_t hash;
+	uint64_t hash;
 
 	spinat_hash_burst(&key, 1, &hash);
 	return hash;

@@ -5,6 +5,7 @@
 #include <netinet/in.h>
 #include <stdio.h>
 
+#include <rte_hash.h>
 #include <rte_malloc.h>
 #include <rte_tcp.h>
 

@@ -7,20 +7,21 @@
 #include <string.h>
 
 #include <rte_malloc.h>
+#include <rte_prefetch.h>
 
 #include "nat/hash.h"
 #include "nat/table.h"
 
-/* A deleted flow and the rte_hash positions of its keys, which readers may still be looking at. */
+/* A deleted flow, which readers may still be looking at. */
 struct spinat_retired {
 	uint64_t token;
 	uint32_t flow;
-	int32_t position[2]; /* negative: no such key */
 };
 
 /* More than a sweep deletes in the longest grace period that is still normal (a loop of 32 packets
  * a port); deleting pauses while it is full. */
-#define RETIRED_MAX 65536
+#define RETIRED_MAX 65536u
+#define NO_VALUE UINT32_MAX /* of the index: the capacity is less than half of that */
 
 void
 spinat_flow_set_deltas(struct spinat_flow *f)
@@ -62,36 +63,23 @@ spinat_flow_key(const struct spinat_flow *f, enum spinat_dir dir, struct spinat_
 		key->spi = f->spi;
 }
 
-static uint32_t
-hash_one(const void *key, uint32_t len __rte_unused, uint32_t init __rte_unused)
-{
-	return spinat_hash_key(key);
-}
-
 struct spinat_table *
 spinat_table_create(const char *name, uint32_t capacity, struct rte_rcu_qsbr *qsbr, int socket_id)
 {
-	struct rte_hash_parameters params = {
-		.name = name,
-		.entries = 2 * capacity,
-		.key_len = sizeof(struct spinat_key),
-		.hash_func = hash_one,
-		.socket_id = socket_id,
-		.extra_flag = RTE_HASH_EXTRA_FLAGS_RW_CONCURRENCY_LF,
-	};
 	struct spinat_table *t = rte_zmalloc_socket(name, sizeof(*t), 0, socket_id);
 
 	if (t == NULL)
 		return NULL;
 	t->capacity = capacity;
 	t->qsbr = qsbr;
-	t->hash = rte_hash_create(&params);
 	t->flows = rte_zmalloc_socket(
 		name, capacity * sizeof(*t->flows), RTE_CACHE_LINE_SIZE, socket_id);
 	t->free = rte_malloc_socket(name, capacity * sizeof(*t->free), 0, socket_id);
-	t->retired_mask = RETIRED_MAX - 1;
-	t->retired = rte_malloc_socket(name, RETIRED_MAX * sizeof(*t->retired), 0, socket_id);
-	if (t->hash == NULL || t->flows == NULL || t->free == NULL || t->retired == NULL) {
+	t->retired_mask = RTE_MIN(rte_align32pow2(capacity), RETIRED_MAX) - 1;
+	t->retired =
+		rte_malloc_socket(name, (t->retired_mask + 1) * sizeof(*t->retired), 0, socket_id);
+	if (t->flows == NULL || t->free == NULL || t->retired == NULL ||
+		spinat_index_create(&t->index, name, 2 * capacity, socket_id) != 0) {
 		spinat_table_free(t);
 		return NULL;
 	}
@@ -107,7 +95,7 @@ spinat_table_free(struct spinat_table *t)
 {
 	if (t == NULL)
 		return;
-	rte_hash_free(t->hash);
+	spinat_index_free(&t->index);
 	rte_free(t->flows);
 	rte_free(t->free);
 	rte_free(t->retired);
@@ -130,16 +118,25 @@ spinat_table_alloc(struct spinat_table *t)
 	return f;
 }
 
-/* Deletes the key of one direction; the position it had, or a negative number. */
-static int32_t
-delete_key(struct spinat_table *t, const struct spinat_flow *f, enum spinat_dir dir)
+static uint32_t
+value_of(const struct spinat_table *t, const struct spinat_flow *f, enum spinat_dir dir)
+{
+	return spinat_table_index(t, f) << 1 | dir;
+}
+
+static uint64_t
+hash_of(const struct spinat_flow *f, enum spinat_dir dir)
 {
 	struct spinat_key key;
 
-	if (!(f->flags & (dir == SPINAT_OUT ? SPINAT_FLOW_KEY_OUT : SPINAT_FLOW_KEY_IN)))
-		return -ENOENT;
 	spinat_flow_key(f, dir, &key);
-	return rte_hash_del_key_with_hash(t->hash, &key, spinat_hash_key(&key));
+	return spinat_hash_key(&key);
+}
+
+static uint8_t
+key_flag(enum spinat_dir dir)
+{
+	return dir == SPINAT_OUT ? SPINAT_FLOW_KEY_OUT : SPINAT_FLOW_KEY_IN;
 }
 
 /* Whether one more flow can be retired now. */
@@ -154,9 +151,7 @@ can_retire(struct spinat_table *t)
 int
 spinat_table_insert(struct spinat_table *t, struct spinat_flow *f)
 {
-	void *data = (void *)(uintptr_t)spinat_table_index(t, f);
 	const uint8_t wanted = f->flags & (SPINAT_FLOW_KEY_OUT | SPINAT_FLOW_KEY_IN);
-	struct spinat_key key;
 
 	/* should the second key find no room, the first has to be retired: readers may know it */
 	if (!can_retire(t)) {
@@ -166,17 +161,13 @@ spinat_table_insert(struct spinat_table *t, struct spinat_flow *f)
 	f->flags &= ~wanted;
 	t->used++;
 	for (int dir = 0; dir < 2; dir++) {
-		const uint8_t flag = dir == SPINAT_OUT ? SPINAT_FLOW_KEY_OUT : SPINAT_FLOW_KEY_IN;
-
-		if (!(wanted & flag))
+		if (!(wanted & key_flag(dir)))
 			continue;
-		spinat_flow_key(f, dir, &key);
-		if (rte_hash_add_key_with_hash_data(t->hash, &key, spinat_hash_key(&key), data) !=
-			0) {
+		if (spinat_index_add(&t->index, hash_of(f, dir), value_of(t, f, dir)) != 0) {
 			spinat_table_remove(t, f);
 			return -ENOSPC;
 		}
-		f->flags |= flag;
+		f->flags |= key_flag(dir);
 	}
 	return 0;
 }
@@ -190,8 +181,9 @@ spinat_table_remove(struct spinat_table *t, struct spinat_flow *f)
 		return -EAGAIN;
 	r = &t->retired[t->retired_head++ & t->retired_mask];
 	r->flow = spinat_table_index(t, f);
-	r->position[SPINAT_OUT] = delete_key(t, f, SPINAT_OUT);
-	r->position[SPINAT_IN] = delete_key(t, f, SPINAT_IN);
+	for (int dir = 0; dir < 2; dir++)
+		if (f->flags & key_flag(dir))
+			spinat_index_del(&t->index, hash_of(f, dir), value_of(t, f, dir));
 	r->token = rte_rcu_qsbr_start(t->qsbr);
 	f->type = SPINAT_FLOW_FREE;
 	t->used--;
@@ -206,20 +198,67 @@ spinat_table_reclaim(struct spinat_table *t, unsigned int n)
 
 		if (rte_rcu_qsbr_check(t->qsbr, r->token, false) != 1)
 			return;
-		for (int dir = 0; dir < 2; dir++)
-			if (r->position[dir] >= 0)
-				rte_hash_free_key_with_position(t->hash, r->position[dir]);
 		t->free[t->n_free++] = r->flow;
 		t->retired_tail++;
 	}
 }
 
+struct wanted {
+	const struct spinat_table *t;
+	const struct spinat_key *key;
+};
+
+static inline bool
+is_wanted(const void *ctx, uint32_t value)
+{
+	const struct wanted *w = ctx;
+
+	return spinat_flow_has_key(&w->t->flows[value >> 1], value & 1, w->key);
+}
+
+static inline struct spinat_flow *
+find(const struct spinat_table *t, const struct spinat_key *key, uint64_t hash)
+{
+	const struct wanted w = {t, key};
+	uint32_t value;
+
+	return spinat_index_find(&t->index, hash, is_wanted, &w, &value) ? &t->flows[value >> 1]
+									 : NULL;
+}
+
 struct spinat_flow *
 spinat_table_find(const struct spinat_table *t, const struct spinat_key *key)
 {
-	void *data;
+	return find(t, key, spinat_hash_key(key));
+}
 
-	if (rte_hash_lookup_with_hash_data(t->hash, key, spinat_hash_key(key), &data) < 0)
-		return NULL;
-	return &t->flows[(uintptr_t)data];
+/* A bucket is a likely miss of the caches, and so is a flow: all of one kind are under way at once. */
+void
+spinat_table_find_burst(const struct spinat_table *t, const struct spinat_key *const *keys,
+	unsigned int n, struct spinat_flow **flows)
+{
+	uint64_t hashes[SPINAT_TABLE_BURST];
+	uint32_t values[SPINAT_TABLE_BURST];
+
+	spinat_hash_burst(keys, n, hashes);
+	for (unsigned int i = 0; i < n; i++)
+		rte_prefetch0(spinat_index_bucket(&t->index, hashes[i]));
+	for (unsigned int i = 0; i < n; i++) {
+		const struct spinat_bucket *b = spinat_index_bucket(&t->index, hashes[i]);
+		const uint32_t match = spinat_bucket_match(b, spinat_index_tag(hashes[i]));
+
+		values[i] = NO_VALUE;
+		if (likely(match != 0)) {
+			values[i] = spinat_bucket_value(b, match);
+			rte_prefetch0(&t->flows[values[i] >> 1]);
+		}
+	}
+	for (unsigned int i = 0; i < n; i++) {
+		struct spinat_flow *f = &t->flows[values[i] >> 1];
+
+		flows[i] = likely(values[i] != NO_VALUE &&
+				   spinat_flow_has_key(f, values[i] & 1, keys[i]))
+				   ? f
+				   : find(t, keys[i], hashes[i]);
+	}
 }

@@ -6,20 +6,20 @@
 
 #include <stdint.h>
 
-#include <rte_hash.h>
 #include <rte_rcu_qsbr.h>
 
 #include "nat/flow.h"
+#include "nat/index.h"
 
 /*
- * The flow table of one worker: a lock-free rte_hash from 16-byte keys to indices of an array of
- * flows. Its owner alone adds and deletes; every worker looks up. Deleted keys and flows are reused
+ * The flow table of one worker: an array of flows and an index of their keys, two a flow at most.
+ * Its owner alone adds and deletes; every worker looks up, without locks. A deleted flow is reused
  * after an RCU grace period. The array is never freed while the process runs, so telemetry may read
  * any index at any time.
  */
 
 struct spinat_table {
-	struct rte_hash *hash;
+	struct spinat_index index; /* of 2 * flow + direction */
 	struct spinat_flow *flows;
 	uint32_t capacity;
 	uint32_t used; /* relaxed reads from anywhere */
@@ -48,7 +48,7 @@ struct spinat_flow *spinat_table_alloc(struct spinat_table *t);
 /**
  * Makes a filled flow visible under the keys its flags name. Owner only.
  *
- * @return 0; -ENOSPC where the hash has no room: the flow is given back
+ * @return 0; -ENOSPC where the index has no room: the flow is given back
  */
 int spinat_table_insert(struct spinat_table *t, struct spinat_flow *f);
 
@@ -64,6 +64,11 @@ void spinat_table_reclaim(struct spinat_table *t, unsigned int n);
 
 /** Looks one key up; NULL where there is none. Any worker. */
 struct spinat_flow *spinat_table_find(const struct spinat_table *t, const struct spinat_key *key);
+
+/** Looks up to SPINAT_TABLE_BURST keys up, all lines that it reads prefetched. Any worker. */
+#define SPINAT_TABLE_BURST 32
+void spinat_table_find_burst(const struct spinat_table *t, const struct spinat_key *const *keys,
+	unsigned int n, struct spinat_flow **flows);
 
 static inline uint32_t
 spinat_table_index(const struct spinat_table *t, const struct spinat_flow *f)
