@@ -1,0 +1,215 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026 the spinat authors
+ */
+#include "world.h"
+
+/*
+ * What goes through the tunnels: questions and answers by either side, TCP-like transfers, one-way
+ * streams. Who asks repeats a question that stays unanswered; acknowledgements are what a TCP peer
+ * sends, every second packet.
+ */
+
+#define ASK_AGAIN_US 1000000
+#define ANSWER_MEAN 4
+#define ANSWER_MOST 20
+#define BURST 8 /* packets of a bulk transfer that leave together */
+#define IN_FLIGHT 64 /* at most, without an acknowledgement */
+#define RTO_US 200000 /* RFC 6298, as implemented; doubled with each try */
+#define RTO_DOUBLED 5 /* times */
+#define BULK_S 10 /* mean length of one, and half as long a pause after it */
+
+static void
+send(struct sim *s, struct tunnel *t, enum sim_side side, enum app_what what, uint32_t id,
+	uint32_t at, uint32_t of)
+{
+	app_send(s, t, side, (struct app_message){what, id, at, of});
+}
+
+bool
+app_send(struct sim *s, struct tunnel *t, enum sim_side side, struct app_message m)
+{
+	struct sa *sa = t->tx[side];
+	struct packet *p;
+
+	if (sa == NULL)
+		return false;
+	p = packet_new(s, t->client, PACKET_ESP);
+	p->sa = sa;
+	p->seq = ++sa->seq[side];
+	p->message = m;
+	net_send(s, p, side);
+	return true;
+}
+
+static void ask(struct sim *s, void *object, uint64_t arg);
+
+static void
+ask_again(struct sim *s, void *object, uint64_t id)
+{
+	struct tunnel *t = object;
+	struct app *a = &t->app;
+
+	if (a->answered >= id || a->id != id)
+		return;
+	send(s, t, a->asks, APP_QUESTION, a->id, 0, 1);
+	sim_in(s, ASK_AGAIN_US, ask_again, t, id);
+}
+
+static void
+ask(struct sim *s, void *object, uint64_t arg __rte_unused)
+{
+	struct tunnel *t = object;
+	struct app *a = &t->app;
+
+	a->got = 0;
+	a->id++;
+	send(s, t, a->asks, APP_QUESTION, a->id, 0, 1);
+	sim_in(s, ASK_AGAIN_US, ask_again, t, a->id);
+}
+
+/* arg: packet of the answer, the whole answer's packets above it, then the question's id. */
+static void
+answer(struct sim *s, void *object, uint64_t arg)
+{
+	struct tunnel *t = object;
+	const uint32_t at = arg & 0xff, of = arg >> 8 & 0xff;
+
+	send(s, t, !t->app.asks, APP_ANSWER, arg >> 16, at, of);
+	if (at + 1 < of)
+		sim_in(s, rng_between(&t->client->rng, 50, 1000), answer, t, arg + 1);
+}
+
+/* A server answers within some ms, but for some; a host in its LAN faster. */
+static double
+service_us(struct rng *r, enum sim_side side)
+{
+	if (side == SIM_GATEWAY)
+		return rng_chance(r, 0.85) ? rng_between(r, 0, 20000) : rng_exp(r, 300000);
+	return rng_chance(r, 0.95) ? rng_between(r, 200, 5000) : rng_exp(r, 100000);
+}
+
+static void
+acknowledge(struct sim *s, void *object, uint64_t side)
+{
+	send(s, object, side, APP_ACK, 0, 0, 1);
+}
+
+static void
+got_part(struct sim *s, struct tunnel *t, enum sim_side side, bool last)
+{
+	if (++t->app.got % 2 == 0 || last)
+		sim_in(s, rng_between(&t->client->rng, 50, 1000), acknowledge, t, side);
+}
+
+static void
+stream(struct sim *s, void *object, uint64_t arg __rte_unused)
+{
+	struct tunnel *t = object;
+
+	send(s, t, t->app.asks, APP_DATA, 0, 0, 1);
+	sim_in(s, t->app.gap_us * rng_between(&t->client->rng, 0.8, 1.2), stream, t, 0);
+}
+
+/* Nothing is acknowledged: one packet, ever more seldom. */
+static double
+probe(struct sim *s, struct tunnel *t)
+{
+	const uint32_t tries = t->app.unacked++ - IN_FLIGHT;
+
+	send(s, t, t->app.asks, APP_DATA, 0, 0, 1);
+	return (double)(RTO_US << RTE_MIN(tries, (uint32_t)RTO_DOUBLED));
+}
+
+static void
+bulk(struct sim *s, void *object, uint64_t arg __rte_unused)
+{
+	struct tunnel *t = object;
+	struct app *a = &t->app;
+	struct rng *r = &t->client->rng;
+	uint32_t i, n = rng_count(r, BURST / 2.0, BURST);
+
+	if (a->unacked >= IN_FLIGHT) {
+		sim_in(s, probe(s, t), bulk, t, 0);
+		return;
+	}
+	for (i = 0; i < n; i++)
+		send(s, t, a->asks, APP_DATA, 0, i, n);
+	a->unacked += n;
+	if (s->now_us < a->until_us) {
+		sim_in(s, n * a->gap_us, bulk, t, 0);
+		return;
+	}
+	a->until_us = s->now_us + (uint64_t)rng_exp(r, 0.5e6 * BULK_S);
+	sim_at(s, a->until_us, bulk, t, 0);
+	a->until_us += (uint64_t)rng_exp(r, 1e6 * BULK_S);
+}
+
+static void
+begin(struct sim *s, void *object, uint64_t arg __rte_unused)
+{
+	struct tunnel *t = object;
+
+	switch (t->app.kind) {
+	case APP_ASK:
+	case APP_ASKED:
+		ask(s, t, 0);
+		break;
+	case APP_BULK:
+		t->app.until_us = s->now_us + (uint64_t)rng_exp(&t->client->rng, 1e6 * BULK_S);
+		bulk(s, t, 0);
+		break;
+	case APP_FROM_GATEWAY:
+	case APP_FROM_CLIENT:
+		stream(s, t, 0);
+		break;
+	default:
+		break;
+	}
+}
+
+void
+app_up(struct sim *s, struct tunnel *t, enum sim_side side)
+{
+	struct app *a = &t->app;
+
+	if (s->on_up != NULL)
+		s->on_up(s, t, side);
+	if (a->started || side != a->asks)
+		return;
+	a->started = true;
+	/* the packet that the tunnel was made for waits for it */
+	sim_in(s, a->until_us + rng_between(&t->client->rng, 100, 3000), begin, t, 0);
+}
+
+void
+app_receive(struct sim *s, struct tunnel *t, enum sim_side side, const struct app_message *m)
+{
+	struct app *a = &t->app;
+	struct rng *r = &t->client->rng;
+
+	if (a->kind == APP_NONE && s->on_receive != NULL)
+		s->on_receive(s, t, side, m);
+	switch (m->what) {
+	case APP_QUESTION:
+		sim_in(s, service_us(r, side), answer, t,
+			(uint64_t)m->id << 16 | rng_count(r, ANSWER_MEAN, ANSWER_MOST) << 8);
+		break;
+	case APP_ANSWER:
+		if (m->id != a->id)
+			break;
+		got_part(s, t, side, m->at + 1 == m->of);
+		if (m->at + 1 < m->of || a->answered == m->id)
+			break;
+		a->answered = m->id;
+		sim_in(s, 1e6 * rng_exp(r, a->think_s), ask, t, 0);
+		break;
+	case APP_DATA:
+		if (a->kind == APP_BULK)
+			got_part(s, t, side, m->at + 1 == m->of);
+		break;
+	case APP_ACK:
+		if (side == a->asks)
+			a->unacked = 0;
+		break;
+	}
+}

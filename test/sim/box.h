@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026 the spinat authors
+ */
+#ifndef SPINAT_SIM_BOX_H
+#define SPINAT_SIM_BOX_H
+
+#include "ipsec/binder.h"
+
+/*
+ * The translator between the clients and the gateways: spinat's binder behind a flow table, or one
+ * of its opponents. It is asked about every packet, as a data path would be, and speaks the words of
+ * ipsec/binder.h.
+ */
+struct box_ops {
+	const char *name;
+	/** NULL without memory. seed: same seed and packets, same decisions. */
+	void *(*create)(const struct spinat_conf *conf, uint64_t seed);
+	void (*free)(void *box);
+	void (*esp_out)(void *box, uint64_t now_ms, const struct spinat_ipsec_pkt *p,
+		struct spinat_ipsec_decision *d);
+	void (*esp_in)(void *box, uint64_t now_ms, const struct spinat_ipsec_pkt *p,
+		struct spinat_ipsec_decision *d);
+	void (*ike_out)(void *box, uint64_t now_ms, const struct spinat_ipsec_pkt *p,
+		const struct spinat_ike_hdr *h, struct spinat_ipsec_decision *d);
+	void (*ike_in)(void *box, uint64_t now_ms, const struct spinat_ipsec_pkt *p,
+		const struct spinat_ike_hdr *h, struct spinat_ipsec_decision *d);
+	/** The client talks NAT-T with the gateway. */
+	void (*natt)(void *box, uint64_t now_ms, struct spinat_client client, rte_be32_t outside,
+		rte_be32_t gateway);
+	/** Who sent the packet that an ICMP error quotes? */
+	bool (*quoted)(void *box, const struct spinat_ipsec_pkt *p, uint64_t ike_init_spi,
+		struct spinat_client *client);
+	/** Ages; once every BOX_TICK_MS. */
+	void (*tick)(void *box, uint64_t now_ms);
+	/** Next binding at or after *cursor, as spinat_binder_next_binding(). */
+	bool (*next)(void *box, uint32_t *cursor, struct spinat_binding_row *row);
+	/** Another number than before whenever a binding may have been settled or reopened. */
+	uint64_t (*changes)(void *box);
+	/** Bindings in use now, both directions. */
+	uint32_t (*bindings)(void *box);
+};
+
+#define BOX_TICK_MS 10
+
+extern const struct box_ops box_binder, box_fifo, box_gate;
+
+#endif

@@ -1,0 +1,179 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026 the spinat authors
+ */
+#include <netinet/in.h>
+
+#include "world.h"
+
+/* Packets in flight, and the two places where the box sees them: those of a client a moment after it
+ * has sent them, those of a gateway half a round trip later. */
+
+#define TTL_CLIENT 64
+#define TTL_GATEWAY 57
+#define PACKETS_AT_ONCE 256
+
+static bool
+to_client(const struct spinat_ipsec_decision *d, const struct client *c)
+{
+	unsigned int i;
+
+	for (i = 0; i < d->n; i++)
+		if (d->to[i].addr == c->id.addr && d->to[i].realm == c->id.realm)
+			return true;
+	return false;
+}
+
+struct packet *
+packet_new(struct sim *s, struct client *c, enum packet_kind kind)
+{
+	struct packet *p = s->free_packets;
+	uint32_t i;
+
+	if (p == NULL) {
+		p = sim_own(s, PACKETS_AT_ONCE * sizeof(*p));
+		for (i = 0; i + 1 < PACKETS_AT_ONCE; i++)
+			p[i].next_free = &p[i + 1];
+	}
+	s->free_packets = p->next_free;
+	*p = (struct packet){.client = c, .kind = kind};
+	return p;
+}
+
+static void
+packet_free(struct sim *s, struct packet *p)
+{
+	p->next_free = s->free_packets;
+	s->free_packets = p;
+}
+
+struct spinat_ipsec_pkt
+net_describe(
+	const struct sim *s, const struct client *c, enum sim_side from, uint32_t spi, uint32_t seq)
+{
+	return (struct spinat_ipsec_pkt){
+		.client = from == SIM_CLIENT ? c->id : (struct spinat_client){0},
+		.outside = c->outside,
+		.gateway = c->gateway,
+		.spi = rte_cpu_to_be_32(spi),
+		.seq = seq,
+		.len = 120,
+		.proto = s->p.proto,
+		.ttl = from == SIM_CLIENT ? TTL_CLIENT : TTL_GATEWAY,
+	};
+}
+
+static struct spinat_ipsec_pkt
+describe_ike(const struct sim *s, const struct packet *p, enum sim_side from)
+{
+	struct spinat_ipsec_pkt x = net_describe(s, p->client, from, 0, 0);
+
+	x.proto = IPPROTO_UDP;
+	x.len = p->hdr.length + 28;
+	return x;
+}
+
+static void
+at_end(struct sim *s, void *object, uint64_t side)
+{
+	struct packet *p = object;
+	struct sa *sa = p->sa;
+
+	if (p->kind == PACKET_IKE) {
+		ike_receive(s, p);
+	} else if (sa->can_receive[side]) {
+		negotiate_heard(sa, side);
+		app_receive(s, sa->tunnel, side, &p->message);
+	}
+	packet_free(s, p);
+}
+
+/* Packets stay in order, but for a few. */
+static uint64_t
+wide_area(struct sim *s, struct client *c, enum sim_side to)
+{
+	uint64_t at = s->now_us +
+		      (uint64_t)(s->rtt_us / 2 + rng_exp(&c->net, s->p.jitter * s->rtt_us / 2));
+
+	if (at <= c->last_at_us[to] && !rng_chance(&c->net, s->p.reorder))
+		at = c->last_at_us[to] + 1;
+	if (at > c->last_at_us[to])
+		c->last_at_us[to] = at;
+	return at;
+}
+
+static void
+box_out(struct sim *s, void *object, uint64_t arg __rte_unused)
+{
+	struct packet *p = object;
+	struct client *c = p->client;
+	struct spinat_ipsec_decision d;
+	struct spinat_ipsec_pkt x;
+
+	if (c->natt) {
+		d = (struct spinat_ipsec_decision){.n = 1, .outside = c->outside};
+	} else if (p->kind == PACKET_ESP) {
+		x = net_describe(s, c, SIM_CLIENT, p->sa->so, p->seq);
+		s->box_ops->esp_out(s->box, sim_ms(s), &x, &d);
+		s->score.outbound++;
+		s->score.outbound_dropped += d.n == 0;
+		score_look(s, false);
+	} else {
+		x = describe_ike(s, p, SIM_CLIENT);
+		s->box_ops->ike_out(s->box, sim_ms(s), &x, &p->hdr, &d);
+		s->score.ike_out_dropped += d.n == 0;
+	}
+	c->seen = true;
+	if (d.n == 0 || rng_chance(&c->net, s->p.loss)) {
+		packet_free(s, p);
+		return;
+	}
+	if (d.outside != c->outside)
+		sim_fail("a client's outside address changed");
+	sim_at(s, wide_area(s, c, SIM_GATEWAY), at_end, p, SIM_GATEWAY);
+}
+
+static void
+box_in(struct sim *s, void *object, uint64_t arg __rte_unused)
+{
+	struct packet *p = object;
+	struct client *c = p->client;
+	struct spinat_ipsec_decision d;
+	struct spinat_ipsec_pkt x;
+
+	if (c->natt) {
+		d = (struct spinat_ipsec_decision){.n = 1, .to = {c->id}};
+	} else if (p->kind == PACKET_ESP) {
+		x = net_describe(s, c, SIM_GATEWAY, p->sa->si, p->seq);
+		s->box_ops->esp_in(s->box, sim_ms(s), &x, &d);
+		score_inbound(s, p, &d);
+		score_look(s, false);
+	} else {
+		x = describe_ike(s, p, SIM_GATEWAY);
+		s->box_ops->ike_in(s->box, sim_ms(s), &x, &p->hdr, &d);
+		score_ike_in(s, p, &d);
+	}
+	if (to_client(&d, c))
+		sim_in(s, c->lan_us, at_end, p, SIM_CLIENT);
+	else
+		packet_free(s, p);
+}
+
+void
+net_send(struct sim *s, struct packet *p, enum sim_side from)
+{
+	struct client *c = p->client;
+	uint64_t at;
+
+	if (from == SIM_CLIENT) {
+		sim_in(s, c->lan_us, box_out, p, 0);
+		return;
+	}
+	if (rng_chance(&c->net, s->p.loss)) {
+		packet_free(s, p);
+		return;
+	}
+	at = wide_area(s, c, SIM_CLIENT);
+	if (p->kind == PACKET_ESP && s->p.held_ms > 0)
+		at += (uint64_t)(1000 * rng_between(&c->net, 0, s->p.held_ms));
+	sim_at(s, at, box_in, p, 0);
+}
