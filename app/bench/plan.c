@@ -125,7 +125,7 @@ print_conf(FILE *f, const struct bench_work *work, uint32_t sessions, const char
 	print_addr(f, POOL + sessions / FLOWS_PER_OUTSIDE);
 	fprintf(f, "\" ]; } );\n");
 	/* nothing ages while it is measured */
-	fprintf(f, "timeouts = { udp = 86400; tcp_transitory = 86400; esp = 86400; ike = 86400; "
+	fprintf(f, "timeouts = { udp = 86400; tcp_opening = 86400; esp = 86400; ike = 86400; "
 		   "};\n");
 	print_limits(f, work, sessions);
 }

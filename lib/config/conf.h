@@ -44,6 +44,8 @@ enum spinat_filtering {
 
 enum spinat_ah_mode { SPINAT_AH_REJECT, SPINAT_AH_TRANSLATE, SPINAT_AH_EXEMPT };
 enum spinat_ike_port { SPINAT_IKE_KEEP, SPINAT_IKE_TRANSLATE };
+/* What becomes of a SYN from outside that nobody asked for (RFC 5382 REQ-4). */
+enum spinat_unsolicited_syn { SPINAT_SYN_UNREACHABLE, SPINAT_SYN_DROP };
 enum spinat_passthrough { SPINAT_PASS_OFF, SPINAT_PASS_SOLE, SPINAT_PASS_HOST };
 enum spinat_ambiguity {
 	SPINAT_AMBIGUITY_FANOUT,
@@ -59,8 +61,10 @@ enum spinat_ambiguity {
 	X(natt, "natt", 300, 1, 86400, "UDP port 4500 (IKE and ESP in UDP, RFC 3948)")             \
 	X(icmp, "icmp", 60, 1, 86400, "ICMP query (RFC 5508 REQ-2)")                               \
 	X(tcp_established, "tcp_established", 7440, 1, 604800, "established TCP (RFC 5382 REQ-5)") \
-	X(tcp_transitory, "tcp_transitory", 240, 1, 86400,                                         \
-		"TCP opening or closing (RFC 5382 REQ-5)")                                         \
+	X(tcp_opening, "tcp_opening", 240, 1, 86400,                                               \
+		"TCP that opens (RFC 5382 REQ-5, RFC 7857 2.1)")                                   \
+	X(tcp_closing, "tcp_closing", 240, 1, 86400,                                               \
+		"TCP that closes or was reset (RFC 5382 REQ-5, RFC 7857 2.1, 2.2)")                \
 	X(esp, "esp", 3600, 1, 604800, "ESP or AH binding without packets")                        \
 	X(ike, "ike", 14400, 1, 604800, "IKE SA without packets")                                  \
 	X(other, "other", 300, 1, 86400, "other protocols under a static rule")                    \
@@ -134,6 +138,9 @@ struct spinat_realm_conf {
 	bool esp_without_ike; /* manual keys: an outbound SPI alone is evidence */
 	bool inbound_refresh; /* inbound packets keep a mapping alive (RFC 4787 REQ-6) */
 	bool hairpin;
+	bool tcp_pickup; /* connections from before a restart go on without a SYN */
+	enum spinat_unsolicited_syn unsolicited_syn;
+	uint16_t tcp_mss; /* largest MSS that a SYN may offer, bytes; 0: any */
 	/* pool addresses of this realm: pool_addrs[first_addr .. first_addr + n_addrs) */
 	uint32_t first_addr, n_addrs;
 	int line;

@@ -123,6 +123,8 @@ static const struct conf_word ah_words[] = {
 };
 static const struct conf_word ike_port_words[] = {
 	{"keep", SPINAT_IKE_KEEP}, {"translate", SPINAT_IKE_TRANSLATE}, {NULL, 0}};
+static const struct conf_word unsolicited_syn_words[] = {
+	{"unreachable", SPINAT_SYN_UNREACHABLE}, {"drop", SPINAT_SYN_DROP}, {NULL, 0}};
 static const struct conf_word ambiguity_words[] = {
 	{"fanout", SPINAT_AMBIGUITY_FANOUT},
 	{"serialise", SPINAT_AMBIGUITY_SERIALISE},
@@ -148,6 +150,10 @@ static const struct conf_field realm_fields[] = {
 	CONF_BOOL(struct spinat_realm_conf, esp_without_ike, "esp_without_ike", true),
 	CONF_BOOL(struct spinat_realm_conf, inbound_refresh, "inbound_refresh", true),
 	CONF_BOOL(struct spinat_realm_conf, hairpin, "hairpin", true),
+	CONF_BOOL(struct spinat_realm_conf, tcp_pickup, "tcp_pickup", false),
+	CONF_WORD(struct spinat_realm_conf, unsolicited_syn, "unsolicited_syn",
+		SPINAT_SYN_UNREACHABLE, unsolicited_syn_words),
+	CONF_NUMBER(struct spinat_realm_conf, tcp_mss, "tcp_mss", 0, 536, 65495),
 	{.key = "pool",
 		.read = read_pool,
 		.expected = "outside addresses: \"192.0.2.10\", \"192.0.2.10-192.0.2.13\" or "

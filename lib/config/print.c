@@ -150,6 +150,13 @@ print_realm(const struct spinat_conf *conf, const struct spinat_realm_conf *real
 	fprintf(out, "    inbound packets pass %s, inbound refresh %s, hairpin %s\n",
 		filtering_text[realm->filtering], switched(realm->inbound_refresh),
 		switched(realm->hairpin));
+	fprintf(out, "    TCP in the middle of a connection %s, an unsolicited SYN %s",
+		realm->tcp_pickup ? "is picked up" : "is refused",
+		realm->unsolicited_syn == SPINAT_SYN_DROP ? "gets no answer"
+							  : "gets port unreachable after 6 s");
+	if (realm->tcp_mss != 0)
+		fprintf(out, ", MSS at most %u", realm->tcp_mss);
+	fprintf(out, "\n");
 	fprintf(out, "    IKE source port %s; AH %s\n", ike_port_text[realm->ike_port],
 		ah_text[realm->ah]);
 	fprintf(out, "    ESP without IKE %s; an ambiguous inbound SPI is %s\n",

@@ -8,6 +8,8 @@
 #include <rte_tcp.h>
 
 #include "datapath/path.h"
+#include "nat/hash.h"
+#include "nat/tcp.h"
 
 /*
  * Stages of a burst: classify, look up, translate. Everything here is per packet; what is
@@ -121,48 +123,30 @@ lookup(struct spinat_worker *w, struct spinat_slot *slots, unsigned int n)
 	}
 }
 
-/*
- * Follows the opening and closing of a TCP connection (RFC 5382 5): segments with SYN, FIN or RST, and
- * all until the handshake is complete. A SYN on a connection that had ended opens a new one on the
- * same ports. Under a static rule a connection may be joined in the middle.
- */
-static void
-track_tcp(struct spinat_flow *f, enum spinat_dir dir, uint8_t flags)
+static inline uint32_t
+tcp_ack(const struct spinat_slot *s)
 {
-	const uint8_t syns = SPINAT_TCP_SYN_OUT | SPINAT_TCP_SYN_IN;
-	const uint8_t fins = SPINAT_TCP_FIN_OUT | SPINAT_TCP_FIN_IN;
-	uint8_t state = __atomic_load_n(&f->state, __ATOMIC_RELAXED);
-
-	if (flags & RTE_TCP_RST_FLAG) {
-		state |= SPINAT_TCP_RST;
-	} else if (flags & RTE_TCP_SYN_FLAG) {
-		if (!(flags & RTE_TCP_ACK_FLAG) &&
-			(state & SPINAT_TCP_RST || (state & fins) == fins))
-			state = 0;
-		state |= dir == SPINAT_OUT ? SPINAT_TCP_SYN_OUT : SPINAT_TCP_SYN_IN;
-	} else {
-		if ((state & syns) == syns || f->type == SPINAT_FLOW_STATIC)
-			state |= SPINAT_TCP_ESTABLISHED;
-		if (flags & RTE_TCP_FIN_FLAG)
-			state |= dir == SPINAT_OUT ? SPINAT_TCP_FIN_OUT : SPINAT_TCP_FIN_IN;
-	}
-	__atomic_store_n(&f->state, state, __ATOMIC_RELAXED);
+	return rte_be_to_cpu_32(
+		rte_pktmbuf_mtod_offset(s->m, const struct rte_tcp_hdr *, s->meta.l4)->recv_ack);
 }
 
 static inline void
-touch(struct spinat_worker *w, struct spinat_flow *f, const struct spinat_slot *s)
+touch(struct spinat_worker *w, struct spinat_flow *f, struct spinat_slot *s)
 {
 	const struct spinat_meta *meta = &s->meta;
 	const enum spinat_dir dir = meta->key.dir;
 
-	if (f->last_seen != w->now_s &&
-		(dir == SPINAT_OUT || f->flags & SPINAT_FLOW_IN_REFRESH || f->proto == IPPROTO_TCP))
+	if (f->last_seen != w->now_s && (dir == SPINAT_OUT || f->flags & SPINAT_FLOW_IN_REFRESH ||
+						f->proto == IPPROTO_TCP)) {
 		__atomic_store_n(&f->last_seen, w->now_s, __ATOMIC_RELAXED);
+		if (f->proto == IPPROTO_TCP)
+			spinat_tcp_sample(f, meta, tcp_ack(s));
+	}
 	if (meta->key.proto == IPPROTO_TCP) {
 		if (unlikely(meta->tcp_flags &
 				     (RTE_TCP_SYN_FLAG | RTE_TCP_FIN_FLAG | RTE_TCP_RST_FLAG) ||
 			     !(f->state & SPINAT_TCP_ESTABLISHED)))
-			track_tcp(f, dir, meta->tcp_flags);
+			spinat_tcp_segment(w, s, f);
 	} else if (meta->kind == SPINAT_KIND_SPI) {
 		f->packets++;
 		f->bytes += meta->l3_len;

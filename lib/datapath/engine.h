@@ -51,6 +51,9 @@ struct spinat_worker_stats {
 	uint64_t copies; /* extra copies of inbound ESP to further candidates */
 	uint64_t icmp_sent; /* errors and echo replies of the box */
 	uint64_t fragmented; /* packets cut to the outgoing MTU */
+	uint64_t
+		tcp_disbelieved; /* RST and FIN out of sequence: sent on, but nothing ended by them */
+	uint64_t mss_clamped; /* SYNs whose MSS was lowered */
 	uint64_t loops, idle_loops;
 };
 
@@ -88,6 +91,21 @@ struct spinat_tx {
 	struct rte_mbuf *m[SPINAT_BURST];
 };
 
+/** A SYN from outside that was refused and is answered later, see syn_hold.c. */
+#define SPINAT_SYNS_HELD 64 /* at once, a power of two */
+struct spinat_held_syn {
+	uint64_t due_ms;
+	struct spinat_key key;
+	uint16_t port; /* device it came by, as its mbuf said */
+	uint16_t len;
+	uint8_t iface;
+	uint8_t frame[144]; /* what an error quotes: longest Ethernet, IPv4 and TCP headers */
+};
+struct spinat_syn_hold {
+	uint32_t head, tail;
+	struct spinat_held_syn ring[SPINAT_SYNS_HELD];
+};
+
 struct spinat_engine;
 
 struct spinat_worker {
@@ -106,6 +124,7 @@ struct spinat_worker {
 	const struct spinat_table *tables[SPINAT_MAX_WORKERS]; /* of all owners */
 	struct spinat_tx tx[SPINAT_MAX_DEVICES];
 	struct spinat_worker_stats stats;
+	struct spinat_syn_hold syns;
 } __rte_cache_aligned;
 
 struct spinat_engine {

@@ -99,6 +99,16 @@ extern const struct spinat_binder_ops spinat_shortcut_ops;
 void spinat_icmp_error_out(struct spinat_worker *w, struct spinat_slot *s);
 void spinat_icmp_error_in(struct spinat_worker *w, struct spinat_slot *s);
 
+/* tcp_path.c */
+/** Follows a segment that opens, closes or resets a connection, and clamps the MSS of a SYN. */
+void spinat_tcp_segment(struct spinat_worker *w, struct spinat_slot *s, struct spinat_flow *f);
+
+/* syn_hold.c */
+/** Remembers a refused SYN from outside, to answer it later. Leaves the packet to the caller. */
+void spinat_syn_hold(struct spinat_worker *w, const struct spinat_slot *s);
+/** Answers those whose time has come. */
+void spinat_syns_expire(struct spinat_worker *w);
+
 /* frag_path.c */
 void spinat_fragment(struct spinat_worker *w, struct spinat_slot *s);
 void spinat_fragments_expire(struct spinat_worker *w);

@@ -4,6 +4,8 @@
 #include <netinet/in.h>
 #include <string.h>
 
+#include <rte_tcp.h>
+
 #include "datapath/path.h"
 #include "nat/hash.h"
 #include "net/box.h"
@@ -91,6 +93,39 @@ to_box(struct spinat_worker *w, struct spinat_slot *s, struct spinat_verdict *v)
 	v->drop = SPINAT_DROP_TO_BOX;
 }
 
+/* Says so to the sender of a packet that gets no flow, where the RFCs want it said. */
+static void
+explain_refusal(struct spinat_worker *w, struct spinat_slot *s, enum spinat_drop drop)
+{
+	const struct spinat_conf *conf = w->snap->conf;
+	const struct spinat_outside_addr *ours;
+
+	switch (drop) {
+	case SPINAT_DROP_NO_MAPPING:
+	case SPINAT_DROP_FILTERED:
+		/* a SYN from outside, RFC 5382 REQ-4 */
+		if (s->meta.key.proto != IPPROTO_TCP || s->meta.key.dir != SPINAT_IN || s->hairpin)
+			return;
+		ours = spinat_conf_outside(conf, s->meta.key.dst);
+		if (s->meta.tcp_flags & RTE_TCP_SYN_FLAG &&
+			!(s->meta.tcp_flags & RTE_TCP_ACK_FLAG) &&
+			conf->realms[ours->realm].unsolicited_syn == SPINAT_SYN_UNREACHABLE)
+			spinat_syn_hold(w, s);
+		return;
+	case SPINAT_DROP_SESSIONS_FULL:
+	case SPINAT_DROP_MAPPINGS_FULL:
+	case SPINAT_DROP_CLIENTS_FULL:
+	case SPINAT_DROP_PORTS_EXHAUSTED:
+	case SPINAT_DROP_NO_POOL:
+		/* RFC 5508 REQ-8, RFC 6888 REQ-11 B */
+		if (s->meta.key.dir == SPINAT_OUT)
+			spinat_send_error(w, s, SPINAT_ICMP_UNREACHABLE, SPINAT_UNREACH_ADMIN, 0);
+		return;
+	default:
+		return;
+	}
+}
+
 /* At the owner: the flow that a packet before this one has made, or a new one. */
 static void
 find_or_make(struct spinat_worker *w, struct spinat_slot *s, struct spinat_verdict *v)
@@ -113,12 +148,13 @@ find_or_make(struct spinat_worker *w, struct spinat_slot *s, struct spinat_verdi
 		v->drop = s->meta.key.dir == SPINAT_OUT
 				  ? spinat_nat_outbound(w->nat, conf, &s->meta, w->now_s, &f)
 				  : spinat_nat_inbound(w->nat, conf, &s->meta, w->now_s, &f);
-		if (v->drop != SPINAT_DROP_NONE)
+		if (v->drop != SPINAT_DROP_NONE) {
+			explain_refusal(w, s, v->drop);
 			return;
-		f->state = s->meta.key.proto != IPPROTO_TCP ? 0
-			   : s->meta.key.dir == SPINAT_OUT  ? SPINAT_TCP_SYN_OUT
-							    : SPINAT_TCP_SYN_IN;
+		}
 	}
+	if (s->meta.key.proto == IPPROTO_TCP && s->meta.kind == SPINAT_KIND_FLOW)
+		spinat_tcp_segment(w, s, f);
 	v->flow[0] = f;
 	v->n = 1;
 }

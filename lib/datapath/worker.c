@@ -23,6 +23,7 @@ every_millisecond(struct spinat_worker *w)
 	spinat_nat_sweep(w->nat, conf, w->now_s, SWEEP_BUDGET);
 	spinat_binder_sweep(w->binder, conf, w->now_ms, BINDER_BUDGET);
 	spinat_fragments_expire(w);
+	spinat_syns_expire(w);
 }
 
 static inline void

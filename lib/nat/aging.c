@@ -28,8 +28,15 @@ spinat_flow_timeout(const struct spinat_conf *conf, const struct spinat_flow *f)
 			       ? conf->timeouts.natt
 			       : conf->timeouts.udp;
 	case IPPROTO_TCP:
-		return tcp_phase(f) == TCP_ESTABLISHED ? conf->timeouts.tcp_established
-						       : conf->timeouts.tcp_transitory;
+		switch (tcp_phase(f)) {
+		case TCP_OPENING:
+			return conf->timeouts.tcp_opening;
+		case TCP_ESTABLISHED:
+			return conf->timeouts.tcp_established;
+		case TCP_CLOSING:
+			return conf->timeouts.tcp_closing;
+		}
+		return conf->timeouts.other;
 	case IPPROTO_ICMP:
 		return conf->timeouts.icmp;
 	case IPPROTO_ESP:

@@ -33,8 +33,8 @@ enum spinat_flow_type {
 #define SPINAT_TCP_SYN_IN 0x02
 #define SPINAT_TCP_FIN_OUT 0x04
 #define SPINAT_TCP_FIN_IN 0x08
-#define SPINAT_TCP_RST 0x10
-#define SPINAT_TCP_ESTABLISHED 0x20 /* the handshake is complete */
+#define SPINAT_TCP_RST 0x10 /* a believed one was the last segment */
+#define SPINAT_TCP_ESTABLISHED 0x20 /* the handshake is complete, no RST since */
 /* The same for UDP: IKE has come back on port 4500, and the binder has been told. */
 #define SPINAT_NATT_SEEN 0x01
 
@@ -67,6 +67,9 @@ struct spinat_flow {
 			uint32_t packets;
 			uint64_t bytes;
 		};
+		/* TCP: sequence number that the inside host expected lately from outside, host
+		 * order; 0: none yet. See nat/tcp.h */
+		uint32_t tcp_expected;
 	};
 } __rte_cache_aligned;
 

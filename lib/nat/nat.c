@@ -11,6 +11,7 @@
 
 #include "nat/hash.h"
 #include "nat/nat.h"
+#include "nat/tcp.h"
 
 struct spinat_nat *
 spinat_nat_create(const struct spinat_conf *conf, uint16_t worker, uint16_t n_workers,
@@ -126,15 +127,28 @@ is_opening_syn(const struct spinat_meta *meta)
 					  RTE_TCP_FIN_FLAG)) == RTE_TCP_SYN_FLAG;
 }
 
+/* Whether a segment from inside may go on with a connection that was there before us: its realm says
+ * so, and it is data or an acknowledgement, not the end of something. */
+static bool
+may_pick_up(const struct spinat_conf *conf, const struct spinat_meta *meta)
+{
+	const uint8_t flags = meta->tcp_flags & (RTE_TCP_SYN_FLAG | RTE_TCP_ACK_FLAG |
+							RTE_TCP_RST_FLAG | RTE_TCP_FIN_FLAG);
+
+	return flags == RTE_TCP_ACK_FLAG && meta->key.dir == SPINAT_OUT &&
+	       conf->realms[meta->key.realm].tcp_pickup;
+}
+
 /* Whether a packet of no flow may open one through a dynamic mapping or a redirection. */
 static enum spinat_drop
-may_open(const struct spinat_meta *meta)
+may_open(const struct spinat_conf *conf, const struct spinat_meta *meta)
 {
 	switch (meta->key.proto) {
 	case IPPROTO_UDP:
 		return SPINAT_DROP_NONE;
 	case IPPROTO_TCP:
-		return is_opening_syn(meta) ? SPINAT_DROP_NONE : SPINAT_DROP_TCP_NOT_SYN;
+		return is_opening_syn(meta) || may_pick_up(conf, meta) ? SPINAT_DROP_NONE
+								       : SPINAT_DROP_TCP_NOT_SYN;
 	case IPPROTO_ICMP:
 		return meta->flags & SPINAT_META_ICMP_REQUEST ? SPINAT_DROP_NONE
 							      : SPINAT_DROP_ICMP_REPLY;
@@ -153,9 +167,10 @@ struct ends {
 };
 
 static enum spinat_drop
-add_flow(struct spinat_nat *nat, const struct spinat_conf *conf, const struct spinat_key *key,
+add_flow(struct spinat_nat *nat, const struct spinat_conf *conf, const struct spinat_meta *meta,
 	const struct ends *e, uint32_t now_s, struct spinat_flow **flow)
 {
+	const struct spinat_key *key = &meta->key;
 	const bool out = key->dir == SPINAT_OUT;
 	struct spinat_flow *f;
 
@@ -180,6 +195,8 @@ add_flow(struct spinat_nat *nat, const struct spinat_conf *conf, const struct sp
 	f->mapping = e->mapping;
 	f->last_seen = f->created = now_s;
 	spinat_flow_set_deltas(f);
+	if (f->proto == IPPROTO_TCP)
+		spinat_tcp_begin(f, meta);
 	if (spinat_table_insert(nat->table, f) != 0)
 		return SPINAT_DROP_SESSIONS_FULL;
 	nat->sessions++;
@@ -190,9 +207,10 @@ add_flow(struct spinat_nat *nat, const struct spinat_conf *conf, const struct sp
 
 /* A flow under a static rule or a redirection. A flow of older rules may still have its key. */
 static enum spinat_drop
-add_static(struct spinat_nat *nat, const struct spinat_conf *conf, const struct spinat_key *key,
+add_static(struct spinat_nat *nat, const struct spinat_conf *conf, const struct spinat_meta *meta,
 	struct ends *e, uint32_t now_s, struct spinat_flow **flow)
 {
+	const struct spinat_key *key = &meta->key;
 	struct spinat_key other = {.proto = key->proto};
 	struct spinat_flow *old;
 
@@ -215,14 +233,15 @@ add_static(struct spinat_nat *nat, const struct spinat_conf *conf, const struct 
 		return SPINAT_DROP_SESSIONS_FULL;
 	e->type = SPINAT_FLOW_STATIC;
 	e->mapping = SPINAT_MAPPING_NONE;
-	return add_flow(nat, conf, key, e, now_s, flow);
+	return add_flow(nat, conf, meta, e, now_s, flow);
 }
 
 /* On failure a mapping that no other session holds is gone. */
 static enum spinat_drop
-add_session(struct spinat_nat *nat, const struct spinat_conf *conf, const struct spinat_key *key,
+add_session(struct spinat_nat *nat, const struct spinat_conf *conf, const struct spinat_meta *meta,
 	uint32_t mapping, uint32_t now_s, struct spinat_flow **flow)
 {
+	const struct spinat_key *key = &meta->key;
 	const struct spinat_mapping *map = spinat_mapping_at(nat->mappings, mapping);
 	const rte_be32_t remote = key->dir == SPINAT_OUT ? key->dst : key->src;
 	const struct ends e = {
@@ -240,7 +259,7 @@ add_session(struct spinat_nat *nat, const struct spinat_conf *conf, const struct
 		spinat_mapping_drop_unused(nat->mappings, nat->pools, mapping);
 		return SPINAT_DROP_SESSIONS_FULL;
 	}
-	drop = add_flow(nat, conf, key, &e, now_s, flow);
+	drop = add_flow(nat, conf, meta, &e, now_s, flow);
 	if (drop != SPINAT_DROP_NONE)
 		spinat_mapping_release(nat->mappings, nat->pools, mapping, remote);
 	return drop;
@@ -260,16 +279,16 @@ spinat_nat_outbound(struct spinat_nat *nat, const struct spinat_conf *conf,
 	if (s != NULL) {
 		e.out_addr = static_outside(s, key->src);
 		e.out_port = key->sport;
-		return add_static(nat, conf, key, &e, now_s, flow);
+		return add_static(nat, conf, meta, &e, now_s, flow);
 	}
-	drop = may_open(meta);
+	drop = may_open(conf, meta);
 	if (drop != SPINAT_DROP_NONE)
 		return drop;
 	r = redirect_of_server(conf, key);
 	if (r != NULL) {
 		e.out_addr = r->outside;
 		e.out_port = r->proto == 0 ? key->sport : r->outside_port;
-		return add_static(nat, conf, key, &e, now_s, flow);
+		return add_static(nat, conf, meta, &e, now_s, flow);
 	}
 	drop = spinat_mapping_get(nat->mappings,
 		&(struct spinat_mapping_request){
@@ -286,7 +305,7 @@ spinat_nat_outbound(struct spinat_nat *nat, const struct spinat_conf *conf,
 		&mapping);
 	if (drop != SPINAT_DROP_NONE)
 		return drop;
-	return add_session(nat, conf, key, mapping, now_s, flow);
+	return add_session(nat, conf, meta, mapping, now_s, flow);
 }
 
 static enum spinat_drop
@@ -314,10 +333,10 @@ inbound_mapping(struct spinat_nat *nat, const struct spinat_conf *conf,
 	/* a mapping of queries takes replies only: no request from outside finds a host by it */
 	if (key->proto == IPPROTO_ICMP)
 		return SPINAT_DROP_FILTERED;
-	drop = may_open(meta);
+	drop = may_open(conf, meta);
 	if (drop != SPINAT_DROP_NONE)
 		return drop;
-	return add_session(nat, conf, key, mapping, now_s, flow);
+	return add_session(nat, conf, meta, mapping, now_s, flow);
 }
 
 enum spinat_drop
@@ -336,19 +355,19 @@ spinat_nat_inbound(struct spinat_nat *nat, const struct spinat_conf *conf,
 		e.in_addr = o->inside;
 		e.in_port = key->dport;
 		e.realm = o->realm;
-		return add_static(nat, conf, key, &e, now_s, flow);
+		return add_static(nat, conf, meta, &e, now_s, flow);
 	}
 	if (o->kinds & SPINAT_OUTSIDE_REDIRECT && meta->kind == SPINAT_KIND_FLOW)
 		r = spinat_conf_redirect(conf, key->dst, key->proto, key->dport);
 	if (r == NULL)
 		return inbound_mapping(nat, conf, meta, now_s, flow);
-	drop = may_open(meta);
+	drop = may_open(conf, meta);
 	if (drop != SPINAT_DROP_NONE)
 		return drop;
 	e.in_addr = r->inside;
 	e.in_port = r->proto == 0 ? key->dport : r->inside_port;
 	e.realm = r->realm;
-	return add_static(nat, conf, key, &e, now_s, flow);
+	return add_static(nat, conf, meta, &e, now_s, flow);
 }
 
 struct spinat_flow *

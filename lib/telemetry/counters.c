@@ -93,6 +93,8 @@ add_work(struct rte_tel_data *d, const struct spinat_worker_stats *s)
 	rte_tel_data_add_dict_u64(d, "copies", s->copies);
 	rte_tel_data_add_dict_u64(d, "icmp_sent", s->icmp_sent);
 	rte_tel_data_add_dict_u64(d, "fragmented", s->fragmented);
+	rte_tel_data_add_dict_u64(d, "tcp_disbelieved", s->tcp_disbelieved);
+	rte_tel_data_add_dict_u64(d, "mss_clamped", s->mss_clamped);
 	rte_tel_data_add_dict_u64(d, "dropped", sum_drops(s));
 }
 
@@ -197,6 +199,8 @@ handle_stats(const struct spinat_telemetry *t, const char *params, struct rte_te
 		sum.copies += w->stats.copies;
 		sum.icmp_sent += w->stats.icmp_sent;
 		sum.fragmented += w->stats.fragmented;
+		sum.tcp_disbelieved += w->stats.tcp_disbelieved;
+		sum.mss_clamped += w->stats.mss_clamped;
 		for (unsigned int d = 0; d < SPINAT_DROP_COUNT; d++)
 			sum.drops[d] += w->stats.drops[d];
 	}

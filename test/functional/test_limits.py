@@ -7,13 +7,23 @@ from harness import config as cfg
 from harness import ipsec
 from harness.ipsec import IkeSa, Tunnel
 from harness.lab import Lab, eventually
-from harness.plan import A, B, POOL, REMOTE, client
+from harness.plan import A, B, BOX_INSIDE, POOL, REMOTE, client
 from scapy.layers.inet import ICMP, IP, TCP, UDP
 from scapy.packet import Packet
 
 
 def udp(src: str, sport: int, dport: int = 53, dst: str = REMOTE) -> Packet:
     return IP(src=src, dst=dst) / UDP(sport=sport, dport=dport) / b"x"
+
+
+def refused(lab: Lab, packet: Packet, reason: str) -> None:
+    """Dropped for that reason, and the sender is told (RFC 5508 REQ-8, RFC 6888 REQ-11)."""
+    lab.inside.send(packet)
+    error = lab.inside.receive().ip
+    assert (error[ICMP].type, error[ICMP].code) == (3, 13)
+    assert (error.src, error.dst) == (BOX_INSIDE, packet.src)
+    assert bytes(packet).startswith(bytes(error[ICMP].payload)[:28])
+    lab.silent(**{reason: 1})
 
 
 class TestSessions:
@@ -33,8 +43,7 @@ class TestSessions:
             IP(src=A, dst=REMOTE) / ICMP(type=8, id=6000),
         ]
         for packet in newcomers:
-            lab.inside.send(packet)
-        lab.silent(sessions_full=4)
+            refused(lab, packet, "sessions_full")
         for packet in known:
             lab.out(packet, src=POOL, sport=packet.sport)
             back = IP(src=packet.dst, dst=POOL) / UDP(sport=53, dport=packet.sport) / b"y"
@@ -54,8 +63,7 @@ class TestMappings:
     def test_newcomer_is_refused(self, lab: Lab) -> None:
         for number in range(64):
             lab.out(udp(A, 5000 + number), src=POOL, sport=5000 + number)
-        lab.inside.send(udp(A, 6000))
-        lab.silent(mappings_full=1)
+        refused(lab, udp(A, 6000), "mappings_full")
         lab.out(udp(A, 5000, 54), src=POOL, sport=5000)  # of a mapping that is there
 
 
@@ -67,8 +75,7 @@ class TestClients:
     def test_newcomer_is_refused(self, lab: Lab) -> None:
         for number in range(1, 17):
             lab.out(udp(client(number), 5000), src=POOL)
-        lab.inside.send(udp(client(17), 5000))
-        lab.silent(clients_full=1)
+        refused(lab, udp(client(17), 5000), "clients_full")
         lab.out(udp(client(1), 5001), src=POOL)
 
 
@@ -84,8 +91,7 @@ class TestPorts:
         assert ports == {40000, 40002}, "parity first"
         ports |= {lab.out(udp(client(n), 40001), src=POOL).ip.sport for n in (3, 4)}
         assert ports == {40000, 40001, 40002, 40003}
-        lab.inside.send(udp(client(5), 40000))
-        lab.silent(ports_exhausted=1)
+        refused(lab, udp(client(5), 40000), "ports_exhausted")
         # those of TCP and ICMP are others
         syn = IP(src=B, dst=REMOTE) / TCP(sport=40000, dport=80, flags="S")
         lab.out(syn, src=POOL, sport=40000)

@@ -7,9 +7,10 @@ import time
 
 import pytest
 from harness import config as cfg
-from harness.lab import Lab, eventually
-from harness.plan import A, B, POOL, REMOTE, REMOTE2
-from scapy.layers.inet import IP, TCP
+from harness import wire
+from harness.lab import SLOW, Lab, eventually
+from harness.plan import A, B, BOX_OUTSIDE, POOL, REMOTE, REMOTE2
+from scapy.layers.inet import ICMP, IP, TCP
 from scapy.packet import Packet
 
 _ports = itertools.count(20000, 2)
@@ -119,7 +120,7 @@ class TestTimeouts:
 
     @pytest.fixture(scope="class")
     def config(self) -> cfg.Config:
-        return cfg.default_config(timeouts={"tcp_established": 10, "tcp_transitory": 3})
+        return cfg.default_config(timeouts={"tcp_established": 10, "tcp_opening": 3, "tcp_closing": 3})
 
     def test_which_state_lives_how_long(self, lab: Lab) -> None:
         established = Connection(lab).open()
@@ -169,6 +170,176 @@ class TestTimeouts:
         connection.out("PA", b"again")
         time.sleep(6.5)
         assert connection.is_shown(), "a new SYN begins a new life"
+
+
+class TestSequenceNumbers:
+    """Who does not see a connection cannot end it (RFC 5961, RFC 7857 2.2)."""
+
+    GUESSES = (0x00100000, 0x40000000, 0x80000000, 0xFFF00000)
+
+    @pytest.fixture(scope="class")
+    def config(self) -> cfg.Config:
+        return cfg.default_config(timeouts={"tcp_established": 3600, "tcp_closing": 600})
+
+    def disbelieved(self, lab: Lab) -> int:
+        return int(lab.app.telemetry.ask("/spinat/stats")["tcp_disbelieved"])
+
+    def state(self, lab: Lab, connection: Connection) -> str:
+        rows = lab.app.telemetry.sessions(protocol="tcp")
+        mine = f"{connection.client}:{connection.port}"
+        return next(str(r["state"]) for r in rows if r["inside"] == mine)
+
+    @pytest.mark.parametrize("flags", ["R", "RA", "FA"])
+    def test_guessed_number_ends_nothing(self, lab: Lab, flags: str) -> None:
+        connection = Connection(lab).open()
+        connection.out("FA") if flags == "FA" else None
+        before = self.disbelieved(lab)
+        for guess in self.GUESSES:
+            spoofed = connection.segment_in(flags)
+            spoofed[TCP].seq = guess
+            lab.back(spoofed, dst=A, dport=connection.port)  # it is passed on all the same
+        assert self.state(lab, connection) == "established"
+        assert self.disbelieved(lab) - before == len(self.GUESSES)
+
+    @pytest.mark.parametrize("ahead", [0, 1460, 65535])
+    def test_right_number_resets(self, lab: Lab, ahead: int) -> None:
+        connection = Connection(lab).open()
+        reset = connection.segment_in("R")
+        reset[TCP].seq = 2000 + ahead
+        lab.back(reset, dst=A, dport=connection.port)
+        assert self.state(lab, connection) == "closing"
+
+    def test_reset_from_inside(self, lab: Lab) -> None:
+        connection = Connection(lab).open()
+        connection.out("R")
+        assert self.state(lab, connection) == "closing"
+
+    def test_traffic_revives(self, lab: Lab) -> None:
+        """The reset was lost on the way, or the host did not take it for real (RFC 5961 3.2)."""
+        connection = Connection(lab).open()
+        connection.back("R")
+        assert self.state(lab, connection) == "closing"
+        connection.out("A")
+        assert self.state(lab, connection) == "established"
+
+    def test_numbers_are_followed(self, lab: Lab) -> None:
+        """Far into a long transfer the old numbers are as wrong as any other."""
+        connection = Connection(lab).open()
+        far = 2000 + 0x10000000
+        for pause in (0, 1.2):  # the first segment of a second is looked at
+            time.sleep(pause)
+            answer = connection.segment_out("A")
+            answer[TCP].ack = far
+            lab.out(answer, src=POOL, sport=connection.port)
+        connection.back("R")
+        assert self.state(lab, connection) == "established"
+        reset = connection.segment_in("R")
+        reset[TCP].seq = far
+        lab.back(reset, dst=A, dport=connection.port)
+        assert self.state(lab, connection) == "closing"
+
+
+class TestUnsolicited:
+    """RFC 5382 REQ-4: a SYN that nobody has asked for is answered, but late."""
+
+    @pytest.fixture(scope="class")
+    def config(self) -> cfg.Config:
+        return cfg.default_config(realms=[cfg.realm(unsolicited_syn="unreachable")])
+
+    def test_answered_after_six_seconds(self, lab: Lab) -> None:
+        syn = Connection(lab).segment_in("S")
+        begin = time.monotonic()
+        lab.outside.send(syn)
+        lab.dropped(no_mapping=1)
+        error = lab.outside.receive(timeout=SLOW)
+        assert time.monotonic() - begin >= 6
+        assert (error.ip[ICMP].type, error.ip[ICMP].code) == (3, 3)
+        assert (error.ip.src, error.ip.dst) == (BOX_OUTSIDE, REMOTE)
+        assert bytes(syn).startswith(bytes(error.ip[ICMP].payload)[:28])
+
+    def test_not_where_both_open(self, lab: Lab) -> None:
+        """The other one's SYN was early. That of a stranger, sent later, shows the time."""
+        both, stranger = Connection(lab), Connection(lab)
+        lab.outside.send(both.segment_in("S"))
+        lab.outside.send(stranger.segment_in("S"))
+        lab.dropped(no_mapping=2)
+        both.out("S")
+        both.back("S")
+        both.out("SA")
+        both.back("SA")
+        error = lab.outside.receive(timeout=SLOW)
+        assert bytes(error.ip[ICMP].payload)[20:24] == bytes(stranger.segment_in("S")[TCP])[:4]
+        lab.silent()
+
+    def test_only_a_syn(self, lab: Lab) -> None:
+        lab.outside.send(Connection(lab).segment_in("A"))
+        lab.outside.send(Connection(lab).segment_in("SA"))
+        lab.outside.send(Connection(lab).segment_in("S"))
+        lab.dropped(no_mapping=3)
+        lab.outside.receive(timeout=SLOW)
+        lab.silent()
+
+
+class TestPickUp:
+    @pytest.fixture(scope="class")
+    def config(self) -> cfg.Config:
+        return cfg.default_config(realms=[cfg.realm(tcp_pickup=True)])
+
+    def test_goes_on_without_syn(self, lab: Lab) -> None:
+        connection = Connection(lab)
+        connection.out("PA", b"where were we?")
+        connection.back("PA", b"here")
+        (row,) = [
+            r
+            for r in lab.app.telemetry.sessions(protocol="tcp")
+            if r["inside"] == f"{A}:{connection.port}"
+        ]
+        assert row["state"] == "established"
+
+    def test_but_not_to_end_or_from_outside(self, lab: Lab) -> None:
+        for flags in ("R", "RA", "FA", "SA"):
+            lab.inside.send(Connection(lab).segment_out(flags))
+        lab.silent(tcp_not_syn=4)
+        lab.outside.send(Connection(lab).segment_in("A"))
+        lab.silent(no_mapping=1)
+
+
+class TestMaximumSegmentSize:
+    """SYNs of both directions are clamped; nothing else is touched."""
+
+    @pytest.fixture(scope="class")
+    def config(self) -> cfg.Config:
+        return cfg.default_config(realms=[cfg.realm(tcp_mss=1300)])
+
+    @pytest.mark.parametrize("before", [[], [("NOP", None)], [("WScale", 7)]])
+    def test_clamped(self, lab: Lab, before: list[tuple[str, int | None]]) -> None:
+        connection = Connection(lab)
+        for flags in ("S", "SA"):
+            outward = flags == "S"
+            segment = connection.segment_out(flags) if outward else connection.segment_in(flags)
+            segment[TCP].options = [*before, ("MSS", 1460), ("SAckOK", b"")]
+            expected = segment.copy()
+            expected[TCP].options = [*before, ("MSS", 1300), ("SAckOK", b"")]
+            side, other = (lab.inside, lab.outside) if outward else (lab.outside, lab.inside)
+            side.send(segment)
+            got = other.receive().ip_bytes
+            if outward:
+                wire.assert_same(got, wire.translated(expected, src=POOL, sport=connection.port))
+            else:
+                wire.assert_same(got, wire.translated(expected, dst=A, dport=connection.port))
+
+    def test_smaller_and_absent_are_kept(self, lab: Lab) -> None:
+        for options in ([("MSS", 1300)], [("MSS", 536)], []):
+            connection = Connection(lab)
+            packet = connection.segment_out("S")
+            packet[TCP].options = options
+            lab.out(packet, src=POOL, sport=connection.port)
+
+    def test_only_on_syn(self, lab: Lab) -> None:
+        connection = Connection(lab).open()
+        packet = connection.segment_out("PA", b"data")
+        packet[TCP].options = [("MSS", 1460)]
+        lab.out(packet, src=POOL, sport=connection.port)
 
 
 class TestFilteringEndpointIndependent:

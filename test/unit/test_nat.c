@@ -17,6 +17,7 @@
 #include "nat/hash.h"
 #include "nat/nat.h"
 #include "test_nat_index.h"
+#include "test_nat.h"
 
 /* Flows, mappings and outside ports of one or several workers, driven without packets. */
 
@@ -232,7 +233,7 @@ START_TEST(timeouts_follow_protocol_and_state)
 
 	box_open(&b,
 		"timeouts = { udp = 11; natt = 12; icmp = 13; tcp_established = 15;"
-		" tcp_transitory = 14; };",
+		" tcp_opening = 14; tcp_closing = 16; };",
 		0, 1);
 	ck_assert_uint_eq(spinat_flow_timeout(b.conf, open_out(&b, &udp, 1)), 11);
 	ck_assert_uint_eq(spinat_flow_timeout(b.conf, open_out(&b, &natt, 1)), 12);
@@ -247,13 +248,15 @@ START_TEST(timeouts_follow_protocol_and_state)
 	f->state |= SPINAT_TCP_FIN_IN; /* half closed: the other side may still send for long */
 	ck_assert_uint_eq(spinat_flow_timeout(b.conf, f), 15);
 	f->state |= SPINAT_TCP_FIN_OUT;
-	ck_assert_uint_eq(spinat_flow_timeout(b.conf, f), 14);
+	ck_assert_uint_eq(spinat_flow_timeout(b.conf, f), 16);
 	/* just before and at the end of its time */
 	sweep_all(&b, 11);
 	ck_assert_uint_eq(b.nat->sessions, 4);
 	sweep_all(&b, 12);
 	ck_assert_uint_eq(b.nat->sessions, 3);
-	sweep_all(&b, 15);
+	sweep_all(&b, 16);
+	ck_assert_uint_eq(b.nat->sessions, 1);
+	sweep_all(&b, 17);
 	ck_assert_uint_eq(b.nat->sessions, 0);
 	ck_assert_uint_eq(spinat_mapping_used(b.nat->mappings), 0);
 	ck_assert_uint_eq(spinat_mapping_clients(b.nat->mappings), 0);
@@ -565,7 +568,7 @@ START_TEST(random_life_keeps_the_books)
 	rte_srand(seed);
 	box_open(&b,
 		"limits = { sessions = 500; mappings = 300; };"
-		"timeouts = { udp = 20; icmp = 5; tcp_transitory = 9; };",
+		"timeouts = { udp = 20; icmp = 5; tcp_opening = 9; };",
 		0, 1);
 	for (int step = 0; step < 50000; step++) {
 		static const uint8_t protos[] = {IPPROTO_UDP, IPPROTO_TCP, IPPROTO_ICMP};
@@ -630,6 +633,7 @@ nat_suite(void)
 	tcase_add_test(t, random_life_keeps_the_books);
 	suite_add_tcase(s, t);
 	suite_add_tcase(s, nat_index_cases());
+	suite_add_tcase(s, nat_tcp_case());
 	return s;
 }
 

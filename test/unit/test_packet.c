@@ -36,6 +36,7 @@ main(int argc, char **argv)
 	suite_add_tcase(suite, test_frag());
 	suite_add_tcase(suite, test_frag_limits());
 	suite_add_tcase(suite, test_frag_time());
+	suite_add_tcase(suite, test_mss());
 	runner = srunner_create(suite);
 	srunner_run_all(runner, CK_NORMAL);
 	failed = srunner_ntests_failed(runner);

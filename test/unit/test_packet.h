@@ -17,5 +17,6 @@ TCase *test_icmp_error(void);
 TCase *test_frag(void);
 TCase *test_frag_limits(void);
 TCase *test_frag_time(void);
+TCase *test_mss(void);
 
 #endif
