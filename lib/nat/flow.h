@@ -5,10 +5,13 @@
 #define SPINAT_NAT_FLOW_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 #include <rte_byteorder.h>
 #include <rte_common.h>
+#include <rte_vect.h>
 
 #include "packet/checksum.h"
 #include "packet/packet.h"
@@ -47,26 +50,27 @@ enum spinat_flow_type {
  * outside one.
  */
 struct spinat_flow {
+	/* what both keys are made of, in this order: spinat_flow_has_key() */
 	rte_be32_t new_addr[2];
-	rte_be16_t new_port[2]; /* also ICMP query identifier */
-	uint16_t l3_delta[2]; /* IPv4 checksum delta, TTL decrement included */
-	uint16_t l4_delta[2]; /* transport checksum delta */
 	rte_be32_t remote_addr;
+	rte_be32_t spi; /* of ESP and AH, 0 of all others */
+	rte_be16_t new_port[2]; /* also ICMP query identifier; 0 of ESP and AH */
 	rte_be16_t remote_port;
 	uint16_t realm;
 	uint8_t proto;
 	uint8_t type; /* enum spinat_flow_type */
 	uint8_t flags;
 	uint8_t state; /* SPINAT_TCP_* or SPINAT_NATT_SEEN */
+	uint16_t l3_delta[2]; /* IPv4 checksum delta, TTL decrement included */
+	uint16_t l4_delta[2]; /* transport checksum delta */
 	uint32_t last_seen; /* seconds since start */
-	uint32_t mapping; /* index, or SPINAT_MAPPING_NONE */
 	uint32_t created; /* seconds since start */
 	union {
-		struct {
-			rte_be32_t spi;
-			uint32_t packets;
-			uint64_t bytes;
-		};
+		uint32_t mapping; /* index, or SPINAT_MAPPING_NONE; not of ESP and AH */
+		uint32_t packets; /* of ESP and AH */
+	};
+	union {
+		uint64_t bytes; /* of ESP and AH */
 		/* TCP: sequence number that the inside host expected lately from outside, host
 		 * order; 0: none yet. See nat/tcp.h */
 		uint32_t tcp_expected;
@@ -83,21 +87,30 @@ void spinat_flow_set_deltas(struct spinat_flow *f);
 /** Writes the key by which packets of a direction find the flow. */
 void spinat_flow_key(const struct spinat_flow *f, enum spinat_dir dir, struct spinat_key *key);
 
-/** Whether that key is this one. Ports and SPI are in one place of a key, and one of them is 0. */
+#ifdef RTE_ARCH_X86
+/* Where the bytes of a key come from, by direction: the first and the second 16 of a flow. -1: 0. */
+extern const int8_t spinat_flow_shuffle[2][2][16];
+#endif
+
+/** Whether that key is this one. */
 static inline bool
 spinat_flow_has_key(const struct spinat_flow *f, enum spinat_dir dir, const struct spinat_key *key)
 {
-	const bool out = dir == SPINAT_OUT;
-	const struct spinat_key own = {
-		.src = out ? f->new_addr[SPINAT_IN] : f->remote_addr,
-		.dst = out ? f->remote_addr : f->new_addr[SPINAT_OUT],
-		.sport = out ? f->new_port[SPINAT_IN] : f->remote_port,
-		.dport = out ? f->remote_port : f->new_port[SPINAT_OUT],
-	};
+#ifdef RTE_ARCH_X86
+	const __m128i *shuffle = (const __m128i *)spinat_flow_shuffle[dir];
+	const __m128i *half = (const __m128i *)f;
+	__m128i own = _mm_or_si128(
+		_mm_shuffle_epi8(half[0], shuffle[0]), _mm_shuffle_epi8(half[1], shuffle[1]));
 
-	return ((own.src ^ key->src) | (own.dst ^ key->dst) | (own.ports ^ f->spi ^ key->ports) |
-		       (f->proto ^ key->proto) | (dir ^ key->dir) |
-		       ((out ? f->realm : 0) ^ key->realm)) == 0;
+	own = _mm_or_si128(own, _mm_set_epi32(dir << 8, 0, 0, 0));
+	own = _mm_xor_si128(own, *(const __m128i *)key);
+	return _mm_test_all_zeros(own, own);
+#else
+	struct spinat_key own;
+
+	spinat_flow_key(f, dir, &own);
+	return memcmp(&own, key, sizeof(own)) == 0;
+#endif
 }
 
 #endif

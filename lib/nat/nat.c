@@ -385,7 +385,6 @@ spinat_nat_install_spi(struct spinat_nat *nat, const struct spinat_spi_flow *s, 
 	f->type = s->type;
 	f->flags = SPINAT_FLOW_IN_REFRESH |
 		   (s->dir == SPINAT_OUT ? SPINAT_FLOW_KEY_OUT : SPINAT_FLOW_KEY_IN);
-	f->mapping = SPINAT_MAPPING_NONE;
 	f->last_seen = f->created = now_s;
 	f->spi = s->spi;
 	spinat_flow_set_deltas(f);
@@ -400,7 +399,7 @@ spinat_nat_remove(struct spinat_nat *nat, struct spinat_flow *f)
 
 	if (rc != 0)
 		return rc;
-	if (was.mapping != SPINAT_MAPPING_NONE)
+	if (was.type == SPINAT_FLOW_SESSION)
 		spinat_mapping_release(nat->mappings, nat->pools, was.mapping, was.remote_addr);
 	if (was.proto != IPPROTO_ESP && was.proto != IPPROTO_AH)
 		nat->sessions--;

@@ -41,6 +41,29 @@ spinat_flow_set_deltas(struct spinat_flow *f)
 	}
 }
 
+#ifdef RTE_ARCH_X86
+/* clang-format off */
+const int8_t spinat_flow_shuffle[2][2][16] = {
+	[SPINAT_OUT] = {
+		{4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, -1, -1, -1, -1},
+		{-1, -1, -1, -1, -1, -1, -1, -1, 2, 3, 4, 5, 8, -1, 6, 7},
+	},
+	[SPINAT_IN] = {
+		{8, 9, 10, 11, 0, 1, 2, 3, 12, 13, 14, 15, -1, -1, -1, -1},
+		{-1, -1, -1, -1, -1, -1, -1, -1, 4, 5, 0, 1, 8, -1, -1, -1},
+	},
+};
+/* clang-format on */
+_Static_assert(offsetof(struct spinat_flow, new_addr) == 0 &&
+		       offsetof(struct spinat_flow, remote_addr) == 8 &&
+		       offsetof(struct spinat_flow, spi) == 12 &&
+		       offsetof(struct spinat_flow, new_port) == 16 &&
+		       offsetof(struct spinat_flow, remote_port) == 20 &&
+		       offsetof(struct spinat_flow, realm) == 22 &&
+		       offsetof(struct spinat_flow, proto) == 24,
+	"spinat_flow_shuffle");
+#endif
+
 void
 spinat_flow_key(const struct spinat_flow *f, enum spinat_dir dir, struct spinat_key *key)
 {

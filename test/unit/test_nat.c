@@ -557,6 +557,41 @@ START_TEST(hash_spreads_and_depends_on_every_bit)
 }
 END_TEST
 
+/* Any flow has its own keys, and none that differs in a bit. */
+START_TEST(flow_knows_its_keys)
+{
+	for (int i = 0; i < 1000; i++) {
+		const bool spi = i % 2;
+		struct spinat_flow f = {
+			.new_addr = {rte_rand(), rte_rand()},
+			.remote_addr = rte_rand(),
+			.new_port = {spi ? 0 : rte_rand(), spi ? 0 : rte_rand()},
+			.remote_port = spi ? 0 : rte_rand(),
+			.spi = spi ? rte_rand() : 0,
+			.realm = rte_rand(),
+			.proto = spi ? IPPROTO_ESP : IPPROTO_UDP,
+			.type = rte_rand(),
+			.flags = rte_rand(),
+			.state = rte_rand(),
+			.last_seen = rte_rand(),
+		};
+
+		for (int dir = 0; dir < 2; dir++) {
+			struct spinat_key key;
+			uint8_t *bytes = (uint8_t *)&key;
+
+			spinat_flow_key(&f, dir, &key);
+			ck_assert(spinat_flow_has_key(&f, dir, &key));
+			for (unsigned int bit = 0; bit < 8 * sizeof(key); bit++) {
+				bytes[bit / 8] ^= 1 << bit % 8;
+				ck_assert(!spinat_flow_has_key(&f, dir, &key));
+				bytes[bit / 8] ^= 1 << bit % 8;
+			}
+		}
+	}
+}
+END_TEST
+
 /* Random opening and aging against counts that must hold after each step. */
 START_TEST(random_life_keeps_the_books)
 {
@@ -630,6 +665,7 @@ nat_suite(void)
 	tcase_add_test(t, reload_closes_what_is_no_longer_permitted);
 	tcase_add_test(t, reader_keeps_memory_from_reuse);
 	tcase_add_test(t, hash_spreads_and_depends_on_every_bit);
+	tcase_add_test(t, flow_knows_its_keys);
 	tcase_add_test(t, random_life_keeps_the_books);
 	suite_add_tcase(s, t);
 	suite_add_tcase(s, nat_index_cases());
