@@ -18,30 +18,22 @@
 #define RTO_DOUBLED 5 /* times */
 #define BULK_S 10 /* mean length of one, and half as long a pause after it */
 
+/* One packet on the tunnel's SA, where one is up. */
 static void
 send(struct sim *s, struct tunnel *t, enum sim_side side, enum app_what what, uint32_t id,
 	uint32_t at, uint32_t of)
-{
-	app_send(s, t, side, (struct app_message){what, id, at, of});
-}
-
-bool
-app_send(struct sim *s, struct tunnel *t, enum sim_side side, struct app_message m)
 {
 	struct sa *sa = t->tx[side];
 	struct packet *p;
 
 	if (sa == NULL)
-		return false;
+		return;
 	p = packet_new(s, t->client, PACKET_ESP);
 	p->sa = sa;
 	p->seq = ++sa->seq[side];
-	p->message = m;
+	p->message = (struct app_message){what, id, at, of};
 	net_send(s, p, side);
-	return true;
 }
-
-static void ask(struct sim *s, void *object, uint64_t arg);
 
 static void
 ask_again(struct sim *s, void *object, uint64_t id)
@@ -67,6 +59,13 @@ ask(struct sim *s, void *object, uint64_t arg __rte_unused)
 	sim_in(s, ASK_AGAIN_US, ask_again, t, a->id);
 }
 
+void
+app_ask(struct sim *s, struct tunnel *t, enum sim_side side)
+{
+	t->app.asks = side;
+	ask(s, t, 0);
+}
+
 /* arg: packet of the answer, the whole answer's packets above it, then the question's id. */
 static void
 answer(struct sim *s, void *object, uint64_t arg)
@@ -81,8 +80,10 @@ answer(struct sim *s, void *object, uint64_t arg)
 
 /* A server answers within some ms, but for some; a host in its LAN faster. */
 static double
-service_us(struct rng *r, enum sim_side side)
+service_us(const struct app *a, struct rng *r, enum sim_side side)
 {
+	if (a->service_us >= 0)
+		return a->service_us;
 	if (side == SIM_GATEWAY)
 		return rng_chance(r, 0.85) ? rng_between(r, 0, 20000) : rng_exp(r, 300000);
 	return rng_chance(r, 0.95) ? rng_between(r, 200, 5000) : rng_exp(r, 100000);
@@ -172,8 +173,6 @@ app_up(struct sim *s, struct tunnel *t, enum sim_side side)
 {
 	struct app *a = &t->app;
 
-	if (s->on_up != NULL)
-		s->on_up(s, t, side);
 	if (a->started || side != a->asks)
 		return;
 	a->started = true;
@@ -187,11 +186,9 @@ app_receive(struct sim *s, struct tunnel *t, enum sim_side side, const struct ap
 	struct app *a = &t->app;
 	struct rng *r = &t->client->rng;
 
-	if (a->kind == APP_NONE && s->on_receive != NULL)
-		s->on_receive(s, t, side, m);
 	switch (m->what) {
 	case APP_QUESTION:
-		sim_in(s, service_us(r, side), answer, t,
+		sim_in(s, service_us(a, r, side), answer, t,
 			(uint64_t)m->id << 16 | rng_count(r, ANSWER_MEAN, ANSWER_MOST) << 8);
 		break;
 	case APP_ANSWER:
@@ -201,7 +198,8 @@ app_receive(struct sim *s, struct tunnel *t, enum sim_side side, const struct ap
 		if (m->at + 1 < m->of || a->answered == m->id)
 			break;
 		a->answered = m->id;
-		sim_in(s, 1e6 * rng_exp(r, a->think_s), ask, t, 0);
+		if (a->kind != APP_NONE)
+			sim_in(s, 1e6 * rng_exp(r, a->think_s), ask, t, 0);
 		break;
 	case APP_DATA:
 		if (a->kind == APP_BULK)

@@ -192,21 +192,6 @@ load_conf(const struct sim_params *p, const struct mode *mode)
 	return conf;
 }
 
-/* No scenario: many clients, and time. */
-static void
-run_crowd(struct sim *s)
-{
-	const uint64_t window_us = (uint64_t)(1e6 * s->p.window_s);
-	struct rng r = rng_fork(&s->rng);
-	uint32_t i;
-
-	for (i = 0; i < s->p.clients; i++)
-		sim_start_client(
-			s, &s->clients[i], s->begin_us + (uint64_t)rng_between(&r, 0, window_us));
-	s->end_us = s->begin_us + window_us + (uint64_t)(1e6 * s->p.seconds);
-	sim_run(s, s->end_us);
-}
-
 static bool
 run(const struct options *o)
 {
@@ -218,9 +203,10 @@ run(const struct options *o)
 		o->mode->name, o->p.seed, o->p.clients);
 	if (o->scenario != NULL) {
 		failed = scenario_run(&s, o->scenario);
+		scenario_print(stdout, o->scenario, failed);
 	} else {
 		sim_create(&s);
-		run_crowd(&s);
+		sim_run_crowd(&s);
 		printf("  \"window_s\": %g,\n  \"seconds\": %g,\n", o->p.window_s, o->p.seconds);
 	}
 	report_json(stdout, &s);

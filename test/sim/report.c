@@ -8,6 +8,7 @@
 #include "report.h"
 
 #define FEW_PACKETS 3
+#define TROUBLE_MOST 200
 
 static int
 compare(const void *a, const void *b)
@@ -128,6 +129,60 @@ print_seconds(FILE *out, const struct sim *s, const char *name, const uint32_t *
 	fprintf(out, "],\n");
 }
 
+static const char *const app_names[] = {
+	[APP_ASK] = "client asks",
+	[APP_BULK] = "transfer",
+	[APP_ASKED] = "gateway asks",
+	[APP_FROM_GATEWAY] = "one way from the gateway",
+	[APP_FROM_CLIENT] = "one way from the client",
+	[APP_SILENT] = "silent",
+	[APP_NONE] = "scripted",
+};
+
+static const char *const state_names[] = {
+	[SPINAT_BINDING_FREE] = "unknown",
+	[SPINAT_BINDING_PROVISIONAL] = "provisional",
+	[SPINAT_BINDING_FANOUT] = "fanout",
+	[SPINAT_BINDING_AMBIGUOUS] = "ambiguous",
+	[SPINAT_BINDING_SETTLED] = "settled",
+};
+
+/* What went wrong, to begin looking for the cause. */
+static void
+print_trouble(FILE *out, const struct sim *s)
+{
+	const char *comma = "";
+	uint32_t i, n = 0;
+
+	fprintf(out, "  \"trouble\": [");
+	for (i = 0; i < s->score.n_bindings && n < TROUBLE_MOST; i++) {
+		const struct binding *b = &s->score.bindings[i];
+
+		if (b->packets == 0 || (b->right && b->lost == 0 && !b->wrong_ever))
+			continue;
+		n++;
+		fprintf(out,
+			"%s\n    {\"spi\": \"0x%08x\", \"client\": %u, \"ike\": %u, "
+			"\"app\": \"%s\", \"first_s\": %.3f, \"last_s\": %.3f, ",
+			comma, b->sa->si, b->sa->client->index, b->sa->client->major,
+			app_names[b->sa->tunnel->app.kind], 1e-6 * (b->first_us - s->begin_us),
+			1e-6 * (b->last_us - s->begin_us));
+		fprintf(out,
+			"\"packets\": %u, \"lost\": %u, \"copies\": %u, \"state\": \"%s\", "
+			"\"right\": %s, \"wrong_ever\": %s, \"retired\": %s, ",
+			b->packets, b->lost, b->copies, state_names[b->state],
+			b->right ? "true" : "false", b->wrong_ever ? "true" : "false",
+			b->retired ? "true" : "false");
+		fprintf(out, "\"bound_to\": %d, \"why\": \"%s\"}",
+			b->bound_to == 0 ? -1
+					 : (int)(rte_be_to_cpu_32(b->bound_to) -
+						   rte_be_to_cpu_32(s->clients[0].id.addr)),
+			b->why);
+		comma = ",";
+	}
+	fprintf(out, "],\n");
+}
+
 static void
 print_settle_times(FILE *out, const struct sim *s)
 {
@@ -183,5 +238,6 @@ report_json(FILE *out, const struct sim *s)
 		s->rtt_us / 1000);
 	print_seconds(out, s, "inbound_by_s", sc->inbound_by_s);
 	print_seconds(out, s, "copies_by_s", sc->copies_by_s);
+	print_trouble(out, s);
 	print_settle_times(out, s);
 }

@@ -15,7 +15,10 @@ struct scenario;
 const struct scenario *scenario_find(const char *name);
 /** One a line: name, what it is, what covers its part on the wire; separated by tabs. */
 void scenario_list(FILE *out);
-/** Makes a world, runs it, and says what does not hold: NULL where all does. */
+/** Members of a JSON object: what it is, and what came of it. */
+void scenario_print(FILE *out, const struct scenario *scenario, const char *failed);
+/** Makes its worlds, runs them, and says what does not hold: NULL where all does. The last world
+ * stays, to be reported. s->p, conf and box_ops are set. */
 const char *scenario_run(struct sim *s, const struct scenario *scenario);
 
 #endif

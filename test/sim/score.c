@@ -119,6 +119,7 @@ score_ike_in(struct sim *s, const struct packet *p, const struct spinat_ipsec_de
 	sc->ike_in++;
 	sc->ike_lost += !got;
 	sc->ike_wrong += d->n - got;
+	sc->ike_most = RTE_MAX(sc->ike_most, d->n);
 }
 
 static void
@@ -153,6 +154,7 @@ look_at(struct sim *s, const struct spinat_binding_row *row)
 	b->look = s->score.look;
 	b->state = row->state;
 	b->why = row->why;
+	b->bound_to = row->client.addr;
 	b->right = settled && (b->shared || row->client.addr == b->sa->client->id.addr);
 	if (b->right && b->right_us == 0)
 		b->right_us = s->now_us;

@@ -165,6 +165,7 @@ create_tunnel(struct sim *s, struct client *c, uint32_t index)
 		a->gap_us = 1e6 / rng_log_between(r, 1, 50);
 		break;
 	}
+	a->service_us = -1;
 	a->think_s = rng_log_between(r, s->p.think_lo_s, s->p.think_hi_s);
 }
 
@@ -262,6 +263,20 @@ sim_run(struct sim *s, uint64_t until_us)
 	}
 	s->now_us = until_us;
 	score_look(s, true);
+}
+
+void
+sim_run_crowd(struct sim *s)
+{
+	const uint64_t window_us = (uint64_t)(1e6 * s->p.window_s);
+	struct rng r = rng_fork(&s->rng);
+	uint32_t i;
+
+	for (i = 0; i < s->p.clients; i++)
+		sim_start_client(
+			s, &s->clients[i], s->begin_us + (uint64_t)rng_between(&r, 0, window_us));
+	s->end_us = s->begin_us + window_us + (uint64_t)(1e6 * s->p.seconds);
+	sim_run(s, s->end_us);
 }
 
 void

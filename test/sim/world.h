@@ -109,6 +109,7 @@ struct app {
 	uint32_t answered; /* id of the last one that was answered whole */
 	uint32_t got; /* packets of the answer, or data */
 	double think_s, gap_us;
+	double service_us; /* to the answer; negative: drawn each time */
 	uint32_t unacked; /* packets of a transfer since the last acknowledgement */
 	uint64_t until_us; /* end of a bulk transfer */
 };
@@ -185,6 +186,7 @@ struct binding {
 	bool wrong_ever;
 	uint8_t state; /* enum spinat_binding_state of the last look */
 	bool right; /* of the last look */
+	rte_be32_t bound_to; /* of the last look; 0: nobody */
 	uint32_t look;
 	const char *why;
 };
@@ -198,6 +200,7 @@ struct score {
 	uint32_t look;
 	uint64_t changes, looked_us;
 	uint64_t inbound, lost, lost_unseen, early, copies, outbound, outbound_dropped;
+	unsigned int ike_most; /* receivers of one IKE message */
 	uint64_t ike_in, ike_lost, ike_wrong, ike_out_dropped;
 	uint64_t lost_why[SPINAT_DROP_COUNT]; /* by enum spinat_drop; NONE: somebody else got it */
 	uint32_t inbound_by_s[SCORE_SECONDS], copies_by_s[SCORE_SECONDS];
@@ -218,11 +221,6 @@ struct sim {
 	struct packet *free_packets;
 	struct score score;
 	void *garbage; /* everything allocated, in a chain */
-	/** The scenario's own: told when a tunnel can carry packets at a side; may be NULL. */
-	void (*on_up)(struct sim *s, struct tunnel *t, enum sim_side side);
-	/** Told of packets of APP_NONE; may be NULL. */
-	void (*on_receive)(
-		struct sim *s, struct tunnel *t, enum sim_side side, const struct app_message *m);
 };
 
 /* --- world.c -------------------------------------------------------------------------------------- */
@@ -243,6 +241,8 @@ void sim_at(struct sim *s, uint64_t at_us, sim_action action, void *object, uint
 /** action after a delay. */
 void sim_in(struct sim *s, double delay_us, sim_action action, void *object, uint64_t arg);
 void sim_run(struct sim *s, uint64_t until_us);
+/** All clients start within the window, and then it goes on. */
+void sim_run_crowd(struct sim *s);
 /** The box is killed and started again without what it knew. */
 void sim_restart_box(struct sim *s);
 /** Starts the IKE of a client at a time. */
@@ -306,8 +306,8 @@ void negotiate_heard(struct sa *sa, enum sim_side side);
 /** A side can send on the tunnel. */
 void app_up(struct sim *s, struct tunnel *t, enum sim_side side);
 void app_receive(struct sim *s, struct tunnel *t, enum sim_side side, const struct app_message *m);
-/** Sends one packet on the tunnel's SA; false where none is up. */
-bool app_send(struct sim *s, struct tunnel *t, enum sim_side side, struct app_message m);
+/** A side asks now; APP_NONE: once. */
+void app_ask(struct sim *s, struct tunnel *t, enum sim_side side);
 
 /* --- score.c ---------------------------------------------------------------------------------------- */
 
