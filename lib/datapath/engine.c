@@ -91,7 +91,7 @@ static int
 create_shared(
 	struct spinat_engine *e, const struct spinat_conf *conf, struct spinat_conf_error *err)
 {
-	const size_t size = rte_rcu_qsbr_get_memsize(SPINAT_MAX_WORKERS);
+	const size_t size = rte_rcu_qsbr_get_memsize(SPINAT_MAX_WORKERS + 1);
 
 	e->qsbr = rte_zmalloc("qsbr", size, RTE_CACHE_LINE_SIZE);
 	e->pool = create_pool(conf);
@@ -103,7 +103,8 @@ create_shared(
 		return fail(err, "the rings");
 	if (e->pool == NULL)
 		return fail(err, "the packet buffers");
-	rte_rcu_qsbr_init(e->qsbr, SPINAT_MAX_WORKERS);
+	rte_rcu_qsbr_init(e->qsbr, SPINAT_MAX_WORKERS + 1);
+	rte_rcu_qsbr_thread_register(e->qsbr, SPINAT_READER_CONTROL);
 	if (spinat_pools_attach(e->pools, conf) != 0)
 		return fail(err, "the outside ports");
 	return 0;
@@ -219,7 +220,7 @@ spinat_engine_create(struct spinat_conf *conf, struct spinat_conf_error *err)
 	e->n_workers = conf->workers;
 	e->tsc_hz = rte_get_tsc_hz();
 	e->tsc_per_ms = e->tsc_hz / 1000;
-	e->start_tsc = rte_rdtsc();
+	e->start_tsc = rte_rdtsc() - SPINAT_CLOCK_START_MS * e->tsc_per_ms;
 	if (create_all(e, conf, err) != 0) {
 		spinat_engine_free(e);
 		return NULL;

@@ -27,6 +27,13 @@
 
 #define SPINAT_BURST 32
 
+/** Where the engine's clock starts: what is restored at start may be older than the process, up to
+ * this (more than the longest timeout), without a time before zero. */
+#define SPINAT_CLOCK_START_MS (UINT64_C(30) * 86400 * 1000)
+
+/** The control lcore as a reader of the workers' tables (rte_rcu_qsbr): online only while it reads. */
+#define SPINAT_READER_CONTROL SPINAT_MAX_WORKERS
+
 /** One configuration as the workers see it: swapped whole, freed after an RCU grace period. */
 struct spinat_snapshot {
 	struct spinat_conf *conf;
@@ -112,7 +119,7 @@ struct spinat_worker {
 	struct spinat_engine *engine;
 	uint16_t id;
 	unsigned int lcore;
-	uint64_t now_ms; /* since the engine started */
+	uint64_t now_ms; /* of the engine's clock */
 	uint32_t now_s;
 	uint64_t tick_tsc; /* TSC at now_ms */
 	uint32_t icmp_tokens; /* errors that may be sent before the next second */
@@ -176,7 +183,7 @@ int spinat_worker_run(void *arg);
 /** One turn of a worker: receive, translate, send, age. Returns packets received. Its lcore only. */
 unsigned int spinat_worker_poll(struct spinat_worker *w);
 
-/** Milliseconds since the engine started. Any thread. */
+/** Milliseconds of the engine's clock, which starts at SPINAT_CLOCK_START_MS. Any thread. */
 uint64_t spinat_engine_now_ms(const struct spinat_engine *e);
 
 static inline struct spinat_mbuf_priv *

@@ -40,7 +40,8 @@ handle_info(const struct spinat_telemetry *t, const char *params, struct rte_tel
 	rte_tel_data_add_dict_u64(data, "generation", conf->generation);
 	rte_tel_data_add_dict_u64(data, "pid", getpid());
 	rte_tel_data_add_dict_u64(data, "workers", e->n_workers);
-	rte_tel_data_add_dict_u64(data, "uptime_s", spinat_engine_now_ms(e) / 1000);
+	rte_tel_data_add_dict_u64(
+		data, "uptime_s", (spinat_engine_now_ms(e) - SPINAT_CLOCK_START_MS) / 1000);
 	rte_tel_data_add_dict_u64(data, "sessions", sessions);
 	rte_tel_data_add_dict_u64(data, "sessions_max", conf->limits.sessions);
 	rte_tel_data_add_dict_u64(data, "sessions_created", created);
