@@ -2,6 +2,7 @@
  * Copyright (c) 2026 the spinat authors
  */
 #include <arpa/inet.h>
+#include <inttypes.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
@@ -20,19 +21,26 @@
 #define TURN_US 200 /* between looks at the ring when it was empty */
 #define TICK_MS 100 /* of ARP */
 #define REJECTED_CLIENTS 1024 /* AH clients that are remembered as logged */
-#define RELOAD_WAIT_S 30
+#define REQUEST_WAIT_S 30
+
+/* What another thread may ask the control lcore for. */
+struct request {
+	bool wanted;
+	uint64_t ended; /* how many have been answered */
+	char answer[sizeof(struct spinat_conf_error) + 16];
+};
 
 struct spinat_control {
 	struct spinat_engine *engine;
 	struct spinat_neigh *neigh;
+	struct spinat_state *state;
+	bool state_failed; /* and that has been logged */
 	struct rte_hash *rejected; /* (client, realm) whose AH refusal has been logged */
 	uint64_t next_tick_ms;
 	uint16_t next_worker; /* which worker sends the next frame of the control lcore */
 	pthread_mutex_t lock;
 	pthread_cond_t done;
-	bool reload_wanted;
-	uint64_t reloads; /* ended */
-	char answer[sizeof(struct spinat_conf_error) + 16];
+	struct request reload, checkpoint;
 };
 
 static volatile sig_atomic_t stop_signal, hup_signal;
@@ -104,7 +112,8 @@ spinat_control_create(struct spinat_engine *e)
 	c->rejected = rte_hash_create(&params);
 	c->neigh =
 		spinat_neigh_create(e->snapshot->conf, e->snapshot->fib, e->ports, e->pool, &ops);
-	if (c->rejected == NULL || c->neigh == NULL) {
+	c->state = spinat_state_create(e);
+	if (c->rejected == NULL || c->neigh == NULL || c->state == NULL) {
 		spinat_control_free(c);
 		return NULL;
 	}
@@ -116,6 +125,7 @@ spinat_control_free(struct spinat_control *c)
 {
 	if (c == NULL)
 		return;
+	spinat_state_free(c->state);
 	spinat_neigh_free(c->neigh);
 	rte_hash_free(c->rejected);
 	pthread_cond_destroy(&c->done);
@@ -127,6 +137,52 @@ struct spinat_neigh *
 spinat_control_neigh(struct spinat_control *c)
 {
 	return c->neigh;
+}
+
+struct spinat_state *
+spinat_control_state(struct spinat_control *c)
+{
+	return c->state;
+}
+
+/* Forwarding goes on without a checkpoint, but not without a word. */
+static void
+check_checkpoint(const struct spinat_conf *conf)
+{
+	struct spinat_conf_error err;
+
+	if (spinat_state_check(conf, &err) != 0)
+		LOG(ERR, "event=checkpoint result=impossible error=\"%s\"", err.text);
+}
+
+static void
+log_restored(const struct spinat_state_stats *stats)
+{
+	char text[256] = "";
+	size_t len = 0;
+
+	for (unsigned int k = 0; k < SPINAT_STATE_KINDS; k++)
+		len += snprintf(text + len, sizeof(text) - len, " %s=%" PRIu64,
+			spinat_state_kind_name(k), stats->restored[k]);
+	for (unsigned int r = SPINAT_RESTORED + 1; r < SPINAT_RESTORED_COUNT; r++)
+		if (stats->skipped[r] > 0)
+			len += snprintf(text + len, sizeof(text) - len, " skipped_%s=%" PRIu64,
+				spinat_state_skip_name(r), stats->skipped[r]);
+	LOG(NOTICE, "event=restore result=ok%s down_ms=%" PRIu64 " took_ms=%" PRIu64, text,
+		stats->down_ms, stats->restore_ms);
+}
+
+void
+spinat_control_restore(struct spinat_control *c)
+{
+	const struct spinat_state_stats *stats = spinat_state_stats_get(c->state);
+	struct spinat_conf_error err;
+
+	check_checkpoint(c->engine->snapshot->conf);
+	if (spinat_state_restore(c->state, &err) != 0)
+		LOG(ERR, "event=restore result=refused error=\"%s\"", err.text);
+	else if (stats->found)
+		log_restored(stats);
 }
 
 static void
@@ -150,32 +206,57 @@ reload(struct spinat_control *c)
 	}
 	if (conf == NULL) {
 		LOG(ERR, "event=reload result=refused error=\"%s\"", err.text);
-		snprintf(c->answer, sizeof(c->answer), "error: %s", err.text);
+		snprintf(c->reload.answer, sizeof(c->reload.answer), "error: %s", err.text);
 		return;
 	}
 	spinat_neigh_announce(c->neigh, spinat_engine_now_ms(c->engine));
+	check_checkpoint(conf);
 	LOG(NOTICE, "event=reload result=ok generation=%u", conf->generation);
-	snprintf(c->answer, sizeof(c->answer), "ok: generation %u", conf->generation);
+	snprintf(c->reload.answer, sizeof(c->reload.answer), "ok: generation %u", conf->generation);
+}
+
+/* Waits until the control lcore has answered a request. */
+static void
+ask(struct spinat_control *c, struct request *r, char *answer, size_t size)
+{
+	struct timespec until;
+	uint64_t before;
+	int rc = 0;
+
+	clock_gettime(CLOCK_REALTIME, &until);
+	until.tv_sec += REQUEST_WAIT_S;
+	pthread_mutex_lock(&c->lock);
+	before = r->ended;
+	r->wanted = true;
+	while (r->ended == before && rc == 0)
+		rc = pthread_cond_timedwait(&c->done, &c->lock, &until);
+	snprintf(answer, size, "%s",
+		rc == 0 ? r->answer : "error: the control lcore did not answer in time");
+	pthread_mutex_unlock(&c->lock);
 }
 
 void
 spinat_control_reload(void *control, char *answer, size_t size)
 {
 	struct spinat_control *c = control;
-	struct timespec until;
-	uint64_t before;
-	int rc = 0;
 
-	clock_gettime(CLOCK_REALTIME, &until);
-	until.tv_sec += RELOAD_WAIT_S;
-	pthread_mutex_lock(&c->lock);
-	before = c->reloads;
-	c->reload_wanted = true;
-	while (c->reloads == before && rc == 0)
-		rc = pthread_cond_timedwait(&c->done, &c->lock, &until);
-	snprintf(answer, size, "%s",
-		rc == 0 ? c->answer : "error: the control lcore did not answer in time");
-	pthread_mutex_unlock(&c->lock);
+	ask(c, &c->reload, answer, size);
+}
+
+void
+spinat_control_checkpoint(void *control, char *answer, size_t size)
+{
+	struct spinat_control *c = control;
+
+	ask(c, &c->checkpoint, answer, size);
+}
+
+/* The answer to a request is complete. The lock is held. */
+static void
+answered(struct spinat_control *c, struct request *r)
+{
+	r->ended++;
+	pthread_cond_broadcast(&c->done);
 }
 
 /* Ends a reload that telemetry or a signal has asked for. */
@@ -186,14 +267,81 @@ serve_reload(struct spinat_control *c)
 
 	hup_signal = 0;
 	pthread_mutex_lock(&c->lock);
-	wanted |= c->reload_wanted;
+	wanted |= c->reload.wanted;
 	if (wanted) {
 		reload(c);
-		c->reload_wanted = false;
-		c->reloads++;
-		pthread_cond_broadcast(&c->done);
+		c->reload.wanted = false;
+		answered(c, &c->reload);
 	}
 	pthread_mutex_unlock(&c->lock);
+}
+
+/* The first failure in a row is logged, and the end of them. */
+static void
+log_checkpoint(struct spinat_control *c)
+{
+	const struct spinat_state_stats *stats = spinat_state_stats_get(c->state);
+	const bool failed = stats->error.text[0] != '\0';
+
+	if (failed && !c->state_failed)
+		LOG(ERR, "event=checkpoint result=failed error=\"%s\"", stats->error.text);
+	else if (!failed && c->state_failed)
+		LOG(NOTICE, "event=checkpoint result=ok failures=%" PRIu64, stats->failures);
+	c->state_failed = failed;
+}
+
+static void
+answer_checkpoint(struct spinat_control *c)
+{
+	const struct spinat_state_stats *stats = spinat_state_stats_get(c->state);
+	struct request *r = &c->checkpoint;
+
+	pthread_mutex_lock(&c->lock);
+	if (stats->error.text[0] != '\0')
+		snprintf(r->answer, sizeof(r->answer), "error: %s", stats->error.text);
+	else
+		snprintf(r->answer, sizeof(r->answer), "ok: %" PRIu64 " bytes", stats->bytes);
+	answered(c, r);
+	pthread_mutex_unlock(&c->lock);
+}
+
+/* Begins a checkpoint that telemetry has asked for. */
+static void
+accept_checkpoint(struct spinat_control *c)
+{
+	struct request *r = &c->checkpoint;
+
+	pthread_mutex_lock(&c->lock);
+	if (r->wanted && c->engine->snapshot->conf->checkpoint.file[0] == '\0') {
+		snprintf(
+			r->answer, sizeof(r->answer), "error: the configuration has no checkpoint");
+		answered(c, r);
+	} else if (r->wanted) {
+		spinat_state_want(c->state);
+	}
+	r->wanted = false;
+	pthread_mutex_unlock(&c->lock);
+}
+
+static void
+serve_checkpoint(struct spinat_control *c, uint64_t now_ms)
+{
+	enum spinat_state_end end;
+
+	accept_checkpoint(c);
+	end = spinat_state_turn(c->state, now_ms);
+	if (end == SPINAT_STATE_GOES_ON)
+		return;
+	log_checkpoint(c);
+	if (end == SPINAT_STATE_ENDED_WANTED)
+		answer_checkpoint(c);
+}
+
+void
+spinat_control_finish(struct spinat_control *c)
+{
+	spinat_state_finish(c->state);
+	log_checkpoint(c);
 }
 
 static unsigned int
@@ -262,6 +410,7 @@ spinat_control_run(struct spinat_control *c)
 		}
 		serve_events(c);
 		serve_reload(c);
+		serve_checkpoint(c, now_ms);
 		if (serve_packets(c, now_ms) == 0)
 			rte_delay_us_sleep(TURN_US);
 	}

@@ -92,8 +92,10 @@ run(struct spinat_engine *e)
 {
 	struct spinat_control *control = spinat_control_create(e);
 	const struct spinat_conf *conf = e->snapshot->conf;
-	struct spinat_telemetry telemetry = {
-		.engine = e, .reload = spinat_control_reload, .ctx = control};
+	struct spinat_telemetry telemetry = {.engine = e,
+		.reload = spinat_control_reload,
+		.checkpoint = spinat_control_checkpoint,
+		.ctx = control};
 	int rc;
 
 	if (control == NULL) {
@@ -101,6 +103,8 @@ run(struct spinat_engine *e)
 		return EXIT_FAILURE;
 	}
 	telemetry.neigh = spinat_control_neigh(control);
+	telemetry.state = spinat_control_state(control);
+	spinat_control_restore(control);
 	rc = spinat_telemetry_start(&telemetry);
 	if (rc != 0) {
 		fprintf(stderr, "spinat: telemetry commands refused: %s\n", strerror(-rc));
@@ -114,6 +118,7 @@ run(struct spinat_engine *e)
 	spinat_control_run(control);
 	__atomic_store_n(&e->stop, true, __ATOMIC_RELAXED);
 	rte_eal_mp_wait_lcore();
+	spinat_control_finish(control);
 	spinat_telemetry_stop();
 	spinat_control_free(control);
 	return EXIT_SUCCESS;
@@ -163,6 +168,11 @@ main(int argc, char **argv)
 	}
 	if (!o.check)
 		return start(conf, &o);
+	if (spinat_state_check(conf, &err) != 0) {
+		fprintf(stderr, "spinat: %s\n", err.text);
+		spinat_conf_free(conf);
+		return EXIT_FAILURE;
+	}
 	spinat_conf_print(conf, stdout);
 	printf("memory: %u MiB\n", spinat_memory_wanted(conf));
 	spinat_conf_free(conf);

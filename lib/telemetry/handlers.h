@@ -59,6 +59,8 @@ int handle_info(const struct spinat_telemetry *t, const char *params, struct rte
 int handle_stats(const struct spinat_telemetry *t, const char *params, struct rte_tel_data *data);
 int handle_drops(const struct spinat_telemetry *t, const char *params, struct rte_tel_data *data);
 int handle_config(const struct spinat_telemetry *t, const char *params, struct rte_tel_data *data);
+int handle_checkpoint(
+	const struct spinat_telemetry *t, const char *params, struct rte_tel_data *data);
 int handle_sessions(
 	const struct spinat_telemetry *t, const char *params, struct rte_tel_data *data);
 int handle_mappings(

@@ -29,6 +29,8 @@ static const struct {
 		"IKE SAs. Parameters: client, remote, outside, realm, limit, cursor"},
 	{"/spinat/pools", handle_pools, "Outside addresses. Parameters: outside, limit, cursor"},
 	{"/spinat/neighbours", handle_neighbours, "ARP entries. Parameters: remote, limit, cursor"},
+	{"/spinat/checkpoint", handle_checkpoint,
+		"Checkpoint: what was written and restored. No parameters"},
 	{"/spinat/config", handle_config, "Configuration in force. No parameters"},
 };
 
@@ -50,10 +52,9 @@ dispatch(const char *cmd, const char *params, struct rte_tel_data *data)
 	return rc;
 }
 
-/* Waits for the control lcore, so it must not hold what that one may want. */
+/* These two wait for the control lcore, so they must not hold what that one may want. */
 static int
-handle_reload(
-	const char *cmd __rte_unused, const char *params __rte_unused, struct rte_tel_data *data)
+handle_request(const char *cmd, const char *params __rte_unused, struct rte_tel_data *data)
 {
 	struct spinat_telemetry t;
 	char answer[sizeof(struct spinat_conf_error) + 32];
@@ -63,7 +64,8 @@ handle_reload(
 	pthread_mutex_unlock(&current_lock);
 	if (t.engine == NULL)
 		return answer_error(data, "spinat is stopping");
-	t.reload(t.ctx, answer, sizeof(answer));
+	(strcmp(cmd, "/spinat/reload") == 0 ? t.reload : t.checkpoint)(
+		t.ctx, answer, sizeof(answer));
 	return rte_tel_data_string(data, answer);
 }
 
@@ -78,8 +80,11 @@ spinat_telemetry_start(const struct spinat_telemetry *t)
 	for (unsigned int i = 0; i < RTE_DIM(commands) && rc == 0; i++)
 		rc = rte_telemetry_register_cmd(commands[i].cmd, dispatch, commands[i].help);
 	if (rc == 0)
-		rc = rte_telemetry_register_cmd("/spinat/reload", handle_reload,
+		rc = rte_telemetry_register_cmd("/spinat/reload", handle_request,
 			"Reads the configuration file again. No parameters");
+	if (rc == 0)
+		rc = rte_telemetry_register_cmd("/spinat/checkpoint_now", handle_request,
+			"Writes a checkpoint now. No parameters");
 	return rc;
 }
 

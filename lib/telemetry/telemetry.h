@@ -8,6 +8,7 @@
 
 #include "datapath/engine.h"
 #include "net/neigh.h"
+#include "state/state.h"
 
 /*
  * The /spinat/... commands of the DPDK telemetry socket. Handlers run on threads of the telemetry
@@ -18,12 +19,15 @@
 struct spinat_telemetry {
 	struct spinat_engine *engine;
 	struct spinat_neigh *neigh;
+	struct spinat_state *state;
 	/**
 	 * Asks the control lcore for a reload and waits for its answer.
 	 *
 	 * @param answer filled with "ok: ..." or "error: ..."
 	 */
 	void (*reload)(void *ctx, char *answer, size_t size);
+	/** The same for a checkpoint. */
+	void (*checkpoint)(void *ctx, char *answer, size_t size);
 	void *ctx;
 };
 

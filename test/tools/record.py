@@ -9,7 +9,7 @@ import socket
 import sys
 from typing import Any
 
-SINGLE = ["info", "stats", "drops", "drops,text", "config", "pools", "neighbours", "bindings",
+SINGLE = ["info", "stats", "drops", "drops,text", "checkpoint", "config", "pools", "neighbours", "bindings",
           "bindings,protocol=esp", "ike", "mappings", "sessions,protocol=nonsense"]
 PAGED = "sessions,limit=7"
 

@@ -65,7 +65,7 @@ def path(fake: FakeTelemetry, tmp_path: Path) -> Path:
 
 # --- show -------------------------------------------------------------------------------------
 
-@pytest.mark.parametrize("what", ["info", "stats", "drops", "config"])
+@pytest.mark.parametrize("what", ["info", "stats", "drops", "checkpoint", "config"])
 def test_json_of_one_object_is_what_the_instance_said(path: Path, what: str) -> None:
     lines = output(path, "show", what, "--json")
     expected = RECORDED[f"/spinat/{what}"]
@@ -199,6 +199,19 @@ def test_a_refused_reload_fails_with_the_reason(fake: FakeTelemetry, path: Path)
     assert status == 1 and "box.conf:3: workers: found 2, needs a restart" in sentence
 
 
+# --- checkpoint -------------------------------------------------------------------------------
+
+def test_checkpoint(fake: FakeTelemetry, path: Path) -> None:
+    fake.answers["/spinat/checkpoint_now"] = "ok: 320 bytes"
+    assert output(path, "checkpoint") == ["ok: 320 bytes"]
+
+
+def test_a_failed_checkpoint_fails_with_the_reason(fake: FakeTelemetry, path: Path) -> None:
+    fake.answers["/spinat/checkpoint_now"] = "error: /x/state.new: cannot be created: no folder."
+    status, sentence = failure(path, "checkpoint")
+    assert status == 1 and "/x/state.new: cannot be created" in sentence
+
+
 # --- top --------------------------------------------------------------------------------------
 
 def test_top_shows_rates(fake: FakeTelemetry, path: Path) -> None:
@@ -305,8 +318,8 @@ def test_no_permission(tmp_path: Path) -> None:
 @pytest.mark.parametrize("typed, offered", [
     ("spinat-cli re", {"reload"}),
     ("spinat-cli show s", {"stats", "sessions"}),
-    ("spinat-cli --name x show ", {"info", "stats", "drops", "config", "sessions", "mappings",
-                                   "bindings", "ike", "pools", "neighbours"}),
+    ("spinat-cli --name x show ", {"info", "stats", "drops", "checkpoint", "config", "sessions",
+                                   "mappings", "bindings", "ike", "pools", "neighbours"}),
     ("spinat-cli show drops --", {"--all", "--json"}),
     ("spinat-cli show bindings --w", {"--why"}),
     ("spinat-cli show sessions c", {"client="}),

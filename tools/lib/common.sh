@@ -5,7 +5,7 @@
 # with packages, progress and the build.
 
 # Needed to build the program.
-BUILD_PACKAGES=(gcc libc6-dev pkg-config meson ninja-build libdpdk-dev libconfig-dev)
+BUILD_PACKAGES=(gcc libc6-dev pkg-config meson ninja-build libdpdk-dev libconfig-dev libssl-dev)
 # Needed on top of that to run the quickstart: namespaces, real ping, a userland IPsec peer.
 RUN_PACKAGES=(iproute2 iputils-ping ethtool python3 python3-cryptography)
 # Needed on top of both to run every test.
