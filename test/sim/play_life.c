@@ -97,7 +97,11 @@ play_rekeys(struct sim *s)
 	}
 	kit_run(s, 60000);
 	f = report_figures(s);
-	kit_expect_right(s, f.bindings, "60 s");
+	kit_expect(f.lost == 0, "%" PRIu64 " of %" PRIu64 " packets lost", f.lost, f.inbound);
+	/* an SA may be replaced before it has shown whose it is */
+	kit_expect(f.settled_wrong == 0 && 10 * f.settled_right >= 9 * f.bindings,
+		"%u of %u bindings settled right, %u wrong, %u ambiguous", f.settled_right,
+		f.bindings, f.settled_wrong, f.ambiguous);
 	kit_expect(f.bindings >= 8 * clients, "only %u bindings", f.bindings);
 	kit_expect(s->score.ike_failed == 0, "%" PRIu64 " IKE exchanges without an answer",
 		s->score.ike_failed);
