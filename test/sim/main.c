@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  * Copyright (c) 2026 the spinat authors
  */
-#include <errno.h>
 #include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -15,6 +14,12 @@
 #include "scenario.h"
 
 /* spinat-sim: the SPI binder and its opponents in a simulated world; tools/spi-sim runs it. */
+
+/* Limits of the configuration: enough for any world, and not the memory of a large box. */
+#define BINDINGS 8192
+#define BINDINGS_EACH 16
+#define IKES 2048
+#define IKES_EACH 8
 
 static const struct mode {
 	const char *name;
@@ -181,8 +186,10 @@ load_conf(const struct sim_params *p, const struct mode *mode)
 		"    addresses = [ \"198.51.100.1/24\" ]; }\n"
 		");\n"
 		"realms = ( { id = 0; pool = [ \"198.51.100.1-198.51.100.%u\" ];\n"
-		"             ah = \"translate\"; ambiguity = \"%s\"; } );\n",
-		p->outside, mode->ambiguity);
+		"             ah = \"translate\"; ambiguity = \"%s\"; } );\n"
+		"limits = { bindings = %u; ike = %u; };\n",
+		p->outside, mode->ambiguity, BINDINGS + BINDINGS_EACH * p->clients,
+		IKES + IKES_EACH * p->clients);
 	fflush(f);
 	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
 	conf = spinat_conf_load(path, &err);
