@@ -44,7 +44,7 @@ static const char usage_text[] =
 	"usage: spinat-sim [--clients N] [--window SECONDS] [--seconds SECONDS] [--rekey SECONDS]\n"
 	"                  [--mode fanout|serialise|newest|drop|fifo|gate] [--seed K]\n"
 	"                  [--scenario T1..T23] [--gateways N] [--outside N] [--loss SHARE]\n"
-	"                  [--sequential-spis] [--list]\n"
+	"                  [--one-way SHARE] [--sequential-spis] [--list]\n"
 	"Prints one JSON object. Exit status 1: the scenario does not hold what it states.\n";
 
 static _Noreturn void
@@ -90,6 +90,7 @@ read_options(int argc, char **argv, struct options *o)
 		GATEWAYS,
 		OUTSIDE,
 		LOSS,
+		ONE_WAY,
 		SEQUENTIAL,
 		LIST,
 		HELP
@@ -105,6 +106,7 @@ read_options(int argc, char **argv, struct options *o)
 		{"gateways", 1, NULL, GATEWAYS},
 		{"outside", 1, NULL, OUTSIDE},
 		{"loss", 1, NULL, LOSS},
+		{"one-way", 1, NULL, ONE_WAY},
 		{"sequential-spis", 0, NULL, SEQUENTIAL},
 		{"list", 0, NULL, LIST},
 		{"help", 0, NULL, HELP},
@@ -147,6 +149,10 @@ read_options(int argc, char **argv, struct options *o)
 			break;
 		case LOSS:
 			o->p.loss = number(optarg, 0, 1);
+			break;
+		case ONE_WAY:
+			o->p.apps[APP_FROM_GATEWAY] = number(optarg, 0, 0.5);
+			o->p.apps[APP_FROM_CLIENT] = o->p.apps[APP_FROM_GATEWAY];
 			break;
 		case SEQUENTIAL:
 			o->p.sequential_spis = true;

@@ -147,6 +147,43 @@ static const char *const state_names[] = {
 	[SPINAT_BINDING_SETTLED] = "settled",
 };
 
+/* The same figures by what goes through the tunnel. */
+static void
+print_by_app(FILE *out, const struct sim *s)
+{
+	struct {
+		uint32_t bindings, right, wrong;
+		uint64_t inbound, lost, copies;
+	} by[APP_KINDS] = {0};
+	const char *comma = "";
+	uint32_t i;
+
+	for (i = 0; i < s->score.n_bindings; i++) {
+		const struct binding *b = &s->score.bindings[i];
+		const enum sim_app app = b->sa->tunnel->app.kind;
+
+		by[app].bindings += b->packets > 0;
+		by[app].right += b->packets > 0 && b->right;
+		by[app].wrong += b->state == SPINAT_BINDING_SETTLED && !b->right;
+		by[app].inbound += b->packets;
+		by[app].lost += b->lost;
+		by[app].copies += b->copies;
+	}
+	fprintf(out, "  \"by_app\": {");
+	for (i = 0; i < APP_KINDS; i++) {
+		if (by[i].bindings == 0)
+			continue;
+		fprintf(out,
+			"%s\n    \"%s\": {\"bindings\": %u, \"settled_right\": %u, "
+			"\"settled_wrong\": %u, \"inbound\": %" PRIu64 ", \"lost\": %" PRIu64
+			", \"copies\": %" PRIu64 "}",
+			comma, app_names[i], by[i].bindings, by[i].right, by[i].wrong,
+			by[i].inbound, by[i].lost, by[i].copies);
+		comma = ",";
+	}
+	fprintf(out, "},\n");
+}
+
 /* What went wrong, to begin looking for the cause. */
 static void
 print_trouble(FILE *out, const struct sim *s)
@@ -238,6 +275,7 @@ report_json(FILE *out, const struct sim *s)
 		s->rtt_us / 1000);
 	print_seconds(out, s, "inbound_by_s", sc->inbound_by_s);
 	print_seconds(out, s, "copies_by_s", sc->copies_by_s);
+	print_by_app(out, s);
 	print_trouble(out, s);
 	print_settle_times(out, s);
 }
