@@ -43,7 +43,7 @@ ask_again(struct sim *s, void *object, uint64_t id)
 
 	if (a->answered >= id || a->id != id)
 		return;
-	send(s, t, a->asks, APP_QUESTION, a->id, 0, 1);
+	send(s, t, a->opens, APP_QUESTION, a->id, a->step, 2);
 	sim_in(s, ASK_AGAIN_US, ask_again, t, id);
 }
 
@@ -54,15 +54,16 @@ ask(struct sim *s, void *object, uint64_t arg __rte_unused)
 	struct app *a = &t->app;
 
 	a->got = 0;
+	a->step = 0;
 	a->id++;
-	send(s, t, a->asks, APP_QUESTION, a->id, 0, 1);
+	send(s, t, a->opens, APP_QUESTION, a->id, 0, 2);
 	sim_in(s, ASK_AGAIN_US, ask_again, t, a->id);
 }
 
 void
 app_ask(struct sim *s, struct tunnel *t, enum sim_side side)
 {
-	t->app.asks = side;
+	t->app.asks = t->app.opens = side;
 	ask(s, t, 0);
 }
 
@@ -73,7 +74,7 @@ answer(struct sim *s, void *object, uint64_t arg)
 	struct tunnel *t = object;
 	const uint32_t at = arg & 0xff, of = arg >> 8 & 0xff;
 
-	send(s, t, !t->app.asks, APP_ANSWER, arg >> 16, at, of);
+	send(s, t, !t->app.opens, APP_ANSWER, arg >> 16, at, of);
 	if (at + 1 < of)
 		sim_in(s, rng_between(&t->client->rng, 50, 1000), answer, t, arg + 1);
 }
@@ -121,28 +122,44 @@ probe(struct sim *s, struct tunnel *t)
 	return (double)(RTO_US << RTE_MIN(tries, (uint32_t)RTO_DOUBLED));
 }
 
+static double
+burst(struct sim *s, struct tunnel *t)
+{
+	const uint32_t n = rng_count(&t->client->rng, BURST / 2.0, BURST);
+	uint32_t i;
+
+	for (i = 0; i < n; i++)
+		send(s, t, t->app.asks, APP_DATA, 0, i, n);
+	t->app.unacked += n;
+	return n * t->app.gap_us;
+}
+
 static void
 bulk(struct sim *s, void *object, uint64_t arg __rte_unused)
 {
 	struct tunnel *t = object;
 	struct app *a = &t->app;
-	struct rng *r = &t->client->rng;
-	uint32_t i, n = rng_count(r, BURST / 2.0, BURST);
+	const double next_us = a->unacked >= IN_FLIGHT ? probe(s, t) : burst(s, t);
 
-	if (a->unacked >= IN_FLIGHT) {
-		sim_in(s, probe(s, t), bulk, t, 0);
-		return;
-	}
-	for (i = 0; i < n; i++)
-		send(s, t, a->asks, APP_DATA, 0, i, n);
-	a->unacked += n;
 	if (s->now_us < a->until_us) {
-		sim_in(s, n * a->gap_us, bulk, t, 0);
+		sim_in(s, next_us, bulk, t, 0);
 		return;
 	}
-	a->until_us = s->now_us + (uint64_t)rng_exp(r, 0.5e6 * BULK_S);
-	sim_at(s, a->until_us, bulk, t, 0);
-	a->until_us += (uint64_t)rng_exp(r, 1e6 * BULK_S);
+	a->open = false;
+	sim_in(s, rng_exp(&t->client->rng, 0.5e6 * BULK_S), ask, t, 0);
+}
+
+static void
+begin_bulk(struct sim *s, struct tunnel *t, double delay_us)
+{
+	struct app *a = &t->app;
+
+	if (a->open)
+		return;
+	a->open = true;
+	a->unacked = 0;
+	a->until_us = s->now_us + (uint64_t)rng_exp(&t->client->rng, 1e6 * BULK_S);
+	sim_in(s, delay_us, bulk, t, 0);
 }
 
 static void
@@ -153,11 +170,8 @@ begin(struct sim *s, void *object, uint64_t arg __rte_unused)
 	switch (t->app.kind) {
 	case APP_ASK:
 	case APP_ASKED:
-		ask(s, t, 0);
-		break;
 	case APP_BULK:
-		t->app.until_us = s->now_us + (uint64_t)rng_exp(&t->client->rng, 1e6 * BULK_S);
-		bulk(s, t, 0);
+		ask(s, t, 0);
 		break;
 	case APP_FROM_GATEWAY:
 	case APP_FROM_CLIENT:
@@ -173,37 +187,71 @@ app_up(struct sim *s, struct tunnel *t, enum sim_side side)
 {
 	struct app *a = &t->app;
 
-	if (a->started || side != a->asks)
+	if (a->started || side != a->opens)
 		return;
 	a->started = true;
 	/* the packet that the tunnel was made for waits for it */
 	sim_in(s, a->until_us + rng_between(&t->client->rng, 100, 3000), begin, t, 0);
 }
 
-void
-app_receive(struct sim *s, struct tunnel *t, enum sim_side side, const struct app_message *m)
+static void
+got_question(struct sim *s, struct tunnel *t, enum sim_side side, const struct app_message *m)
+{
+	struct rng *r = &t->client->rng;
+	const double delay_us = service_us(&t->app, r, side);
+	const bool connects = t->app.kind == APP_BULK;
+	const uint32_t packets = connects ? 1 : rng_count(r, ANSWER_MEAN, ANSWER_MOST);
+
+	if (connects && m->at == 1)
+		begin_bulk(s, t, delay_us);
+	else
+		sim_in(s, connects ? 100 : delay_us, answer, t,
+			(uint64_t)m->id << 16 | packets << 8);
+}
+
+static void
+got_answer(struct sim *s, struct tunnel *t, enum sim_side side, const struct app_message *m)
 {
 	struct app *a = &t->app;
 	struct rng *r = &t->client->rng;
 
+	if (m->id != a->id || a->answered == m->id)
+		return;
+	if (a->kind == APP_BULK && a->asks != side) {
+		a->step = 1; /* connected: now what it is for */
+		send(s, t, side, APP_QUESTION, a->id, 1, 2);
+		return;
+	}
+	if (a->kind == APP_BULK) {
+		a->answered = m->id;
+		begin_bulk(s, t, rng_between(r, 100, 1000));
+		return;
+	}
+	got_part(s, t, side, m->at + 1 == m->of);
+	if (m->at + 1 < m->of)
+		return;
+	a->answered = m->id;
+	if (a->kind != APP_NONE)
+		sim_in(s, 1e6 * rng_exp(r, a->think_s), ask, t, 0);
+}
+
+void
+app_receive(struct sim *s, struct tunnel *t, enum sim_side side, const struct app_message *m)
+{
+	struct app *a = &t->app;
+
 	switch (m->what) {
 	case APP_QUESTION:
-		sim_in(s, service_us(a, r, side), answer, t,
-			(uint64_t)m->id << 16 | rng_count(r, ANSWER_MEAN, ANSWER_MOST) << 8);
+		got_question(s, t, side, m);
 		break;
 	case APP_ANSWER:
-		if (m->id != a->id)
-			break;
-		got_part(s, t, side, m->at + 1 == m->of);
-		if (m->at + 1 < m->of || a->answered == m->id)
-			break;
-		a->answered = m->id;
-		if (a->kind != APP_NONE)
-			sim_in(s, 1e6 * rng_exp(r, a->think_s), ask, t, 0);
+		got_answer(s, t, side, m);
 		break;
 	case APP_DATA:
-		if (a->kind == APP_BULK)
-			got_part(s, t, side, m->at + 1 == m->of);
+		if (a->kind != APP_BULK)
+			break;
+		a->answered = a->id;
+		got_part(s, t, side, m->at + 1 == m->of);
 		break;
 	case APP_ACK:
 		if (side == a->asks)

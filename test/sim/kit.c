@@ -43,6 +43,7 @@ kit_app(struct sim *s, uint32_t client, enum sim_app kind)
 	a->kind = kind;
 	a->asks = kind == APP_ASKED || kind == APP_FROM_GATEWAY || kind == APP_BULK ? SIM_GATEWAY
 										    : SIM_CLIENT;
+	a->opens = kind == APP_BULK ? SIM_CLIENT : a->asks;
 	a->until_us = 0;
 	if (kind == APP_BULK)
 		a->gap_us = 4000;

@@ -93,6 +93,7 @@ sim_defaults(void)
 			[APP_FROM_GATEWAY] = 0.05,
 			[APP_FROM_CLIENT] = 0.05,
 			[APP_SILENT] = 0.05},
+		.transfer_by_gateway = 0.15,
 		.at_once = 0.7,
 		.later_s = 5,
 		.silence_s = 30,
@@ -165,6 +166,9 @@ create_tunnel(struct sim *s, struct client *c, uint32_t index)
 		a->gap_us = 1e6 / rng_log_between(r, 1, 50);
 		break;
 	}
+	a->opens = a->asks;
+	if (a->kind == APP_BULK)
+		a->opens = rng_chance(r, s->p.transfer_by_gateway) ? SIM_GATEWAY : SIM_CLIENT;
 	a->service_us = -1;
 	a->think_s = rng_log_between(r, s->p.think_lo_s, s->p.think_hi_s);
 }

@@ -31,7 +31,7 @@ enum sim_side { SIM_CLIENT, SIM_GATEWAY };
 
 enum sim_app {
 	APP_ASK, /* the client asks, the gateway's side answers */
-	APP_BULK, /* a download or an upload */
+	APP_BULK, /* downloads and uploads, each over a connection of its own */
 	APP_ASKED, /* the gateway's side asks */
 	APP_FROM_GATEWAY, /* one way */
 	APP_FROM_CLIENT, /* one way */
@@ -73,6 +73,7 @@ struct sim_params {
 
 	/* applications */
 	double apps[APP_KINDS]; /* shares */
+	double transfer_by_gateway; /* transfers that its side opens */
 	double at_once; /* chance that the first packet wants out when the tunnel is up */
 	double later_s; /* else after so long, mean */
 	double silence_s; /* APP_SILENT: mean */
@@ -104,7 +105,10 @@ struct app_message {
 struct app {
 	enum sim_app kind;
 	enum sim_side asks; /* or sends */
+	enum sim_side opens; /* APP_BULK: who asks for a transfer */
 	bool started;
+	bool open; /* a transfer is under way */
+	uint32_t step; /* APP_BULK: 0: connect, 1: request */
 	uint32_t id; /* of the last question */
 	uint32_t answered; /* id of the last one that was answered whole */
 	uint32_t got; /* packets of the answer, or data */
