@@ -8,7 +8,7 @@
 #include <rte_tcp.h>
 
 #include "datapath/path.h"
-#include "nat/hash.h"
+#include "datapath/rewrite.h"
 #include "nat/tcp.h"
 
 /*
@@ -29,20 +29,35 @@ is_for_device(const struct spinat_engine *e, uint8_t device, const struct rte_mb
 	       (kind == SPINAT_KIND_ARP && rte_is_broadcast_ether_addr(&eth->dst_addr));
 }
 
-static inline void
+static inline bool
+has_key(const struct spinat_meta *meta)
+{
+	return (meta->kind == SPINAT_KIND_FLOW || meta->kind == SPINAT_KIND_SPI ||
+		       meta->kind == SPINAT_KIND_OTHER) &&
+	       !(meta->flags & SPINAT_META_FRAG);
+}
+
+static inline bool
+is_verified(const struct rte_mbuf *m)
+{
+	return (m->ol_flags & RTE_MBUF_F_RX_IP_CKSUM_MASK) == RTE_MBUF_F_RX_IP_CKSUM_GOOD;
+}
+
+/* Any packet, from a device or a ring. */
+static void
 classify(struct spinat_worker *w, struct spinat_slot *s, struct rte_mbuf *m, bool from_ring)
 {
 	const struct spinat_snapshot *snap = w->snap;
 	const uint8_t device = w->engine->device_of_port[m->port];
 	const struct spinat_iface_conf *iface;
-	bool verified = (m->ol_flags & RTE_MBUF_F_RX_IP_CKSUM_MASK) == RTE_MBUF_F_RX_IP_CKSUM_GOOD;
 
 	s->m = m;
 	s->flow = NULL;
 	s->why = from_ring ? spinat_priv(m)->why : SPINAT_WHY_RX;
 	s->hairpin = from_ring && spinat_priv(m)->hairpin;
+	s->plain = s->keyed = false;
 	spinat_parse(rte_pktmbuf_mtod(m, const uint8_t *), m->data_len, m->pkt_len,
-		!verified && !from_ring, &s->meta);
+		!from_ring && !is_verified(m), &s->meta);
 	s->iface = snap->iface[device][s->meta.vlan];
 	if (unlikely(s->iface == SPINAT_NO_IFACE)) {
 		s->meta.kind = SPINAT_KIND_BAD;
@@ -66,9 +81,54 @@ classify(struct spinat_worker *w, struct spinat_slot *s, struct rte_mbuf *m, boo
 		s->meta.key.dir = SPINAT_IN;
 		s->meta.key.realm = 0;
 	}
-	if (!from_ring) {
-		w->stats.ifaces[s->iface].rx_packets++;
-		w->stats.ifaces[s->iface].rx_bytes += m->pkt_len;
+	s->keyed = has_key(&s->meta);
+}
+
+/* Classifies what a device has received, the plain frames of its untagged interface the short way. */
+static void
+classify_received(struct spinat_worker *w, uint8_t device, struct spinat_slot *slots,
+	struct rte_mbuf **mbufs, unsigned int n)
+{
+	const struct spinat_plain plain = w->engine->plain[device];
+	const uint8_t untagged = w->snap->iface[device][0];
+	const bool any = untagged != SPINAT_NO_IFACE;
+	const struct spinat_iface_conf *iface = &w->snap->conf->ifaces[any ? untagged : 0];
+	const struct spinat_key tail = {
+		.dir = iface->role == SPINAT_INSIDE ? SPINAT_OUT : SPINAT_IN,
+		.realm = iface->role == SPINAT_INSIDE ? iface->realm : 0};
+	const uint32_t tail_word = (uint32_t)tail.dir << 8 | (uint32_t)tail.realm << 16;
+	uint64_t packets = 0, bytes = 0;
+
+	for (unsigned int i = 0; i < RTE_MIN(n, (unsigned int)PREFETCH_AHEAD); i++)
+		rte_prefetch0(rte_pktmbuf_mtod(mbufs[i], void *));
+	for (unsigned int i = 0; i < n; i++) {
+		struct spinat_slot *s = &slots[i];
+		struct rte_mbuf *m = mbufs[i];
+
+		if (i + PREFETCH_AHEAD < n)
+			rte_prefetch0(rte_pktmbuf_mtod(mbufs[i + PREFETCH_AHEAD], void *));
+		if (likely(any && spinat_parse_plain(&plain, rte_pktmbuf_mtod(m, const uint8_t *),
+					  m->data_len, m->pkt_len, !is_verified(m), tail_word,
+					  &s->meta))) {
+			s->m = m;
+			s->flow = NULL;
+			s->iface = untagged;
+			s->why = SPINAT_WHY_RX;
+			s->hairpin = false;
+			s->plain = s->keyed = true;
+			packets++;
+			bytes += m->pkt_len;
+			continue;
+		}
+		classify(w, s, m, false);
+		if (likely(s->iface != SPINAT_NO_IFACE)) {
+			w->stats.ifaces[s->iface].rx_packets++;
+			w->stats.ifaces[s->iface].rx_bytes += m->pkt_len;
+		}
+	}
+	if (packets > 0) {
+		w->stats.ifaces[untagged].rx_packets += packets;
+		w->stats.ifaces[untagged].rx_bytes += bytes;
 	}
 }
 
@@ -86,14 +146,6 @@ lookup_owner(const struct spinat_table *t, struct spinat_slot **slots, unsigned 
 		slots[i]->flow = flows[i];
 }
 
-static inline bool
-has_key(const struct spinat_meta *meta)
-{
-	return (meta->kind == SPINAT_KIND_FLOW || meta->kind == SPINAT_KIND_SPI ||
-		       meta->kind == SPINAT_KIND_OTHER) &&
-	       !(meta->flags & SPINAT_META_FRAG);
-}
-
 static inline void
 lookup(struct spinat_worker *w, struct spinat_slot *slots, unsigned int n)
 {
@@ -102,7 +154,7 @@ lookup(struct spinat_worker *w, struct spinat_slot *slots, unsigned int n)
 	unsigned int n_keyed = 0;
 
 	for (unsigned int i = 0; i < n; i++)
-		if (likely(has_key(&slots[i].meta)))
+		if (likely(slots[i].keyed))
 			keyed[n_keyed++] = &slots[i];
 	if (n_keyed == 0)
 		return;
@@ -156,28 +208,134 @@ touch(struct spinat_worker *w, struct spinat_flow *f, struct spinat_slot *s)
 	}
 }
 
-void
-spinat_burst(struct spinat_worker *w, struct rte_mbuf **mbufs, unsigned int n, bool from_ring)
-{
-	struct spinat_slot slots[SPINAT_BURST];
-	unsigned int i;
+/* Counts a burst's packets sent by one interface, for as long as it is the same one. */
+struct sent {
+	uint64_t packets, bytes;
+	uint16_t iface;
+};
 
-	for (i = 0; i < RTE_MIN(n, (unsigned int)PREFETCH_AHEAD); i++)
-		rte_prefetch0(rte_pktmbuf_mtod(mbufs[i], void *));
-	for (i = 0; i < n; i++) {
-		if (i + PREFETCH_AHEAD < n)
-			rte_prefetch0(rte_pktmbuf_mtod(mbufs[i + PREFETCH_AHEAD], void *));
-		classify(w, &slots[i], mbufs[i], from_ring);
+static inline void
+count_sent(struct spinat_worker *w, const struct sent *sent)
+{
+	w->stats.ifaces[sent->iface].tx_packets += sent->packets;
+	w->stats.ifaces[sent->iface].tx_bytes += sent->bytes;
+	w->stats.translated += sent->packets;
+}
+
+#define NO_NEXT_HOP UINT16_MAX
+
+/* Finds the next hop of a flow and keeps it there. NULL: no route, or one that a flow may not take. */
+static __rte_noinline const struct spinat_nexthop *
+find_next_hop(struct spinat_worker *w, struct spinat_flow *f, enum spinat_dir dir, uint64_t known)
+{
+	const struct spinat_fib *fib = w->snap->fib;
+	const struct spinat_nexthop *nh = spinat_fib_lookup(
+		fib, f->realm, dir == SPINAT_OUT ? f->remote_addr : f->new_addr[SPINAT_IN]);
+	const unsigned int shift = 32 + 16 * dir;
+	uint64_t index;
+
+	if (nh == NULL || spinat_wrong_side(nh, f, dir))
+		return NULL;
+	index = nh - fib->nexthops;
+	if ((uint32_t)known != w->fib_generation)
+		known = UINT64_MAX << 32 | w->fib_generation;
+	if (index < NO_NEXT_HOP) {
+		known &= ~((uint64_t)NO_NEXT_HOP << shift);
+		__atomic_store_n(&f->next_hops, known | index << shift, __ATOMIC_RELAXED);
 	}
-	lookup(w, slots, n);
-	for (i = 0; i < n; i++) {
+	return nh;
+}
+
+static inline const struct spinat_nexthop *
+next_hop(struct spinat_worker *w, struct spinat_flow *f, enum spinat_dir dir)
+{
+	const uint64_t known = __atomic_load_n(&f->next_hops, __ATOMIC_RELAXED);
+	const uint16_t index = known >> (32 + 16 * dir);
+
+	if (likely((uint32_t)known == w->fib_generation && index != NO_NEXT_HOP))
+		return &w->snap->fib->nexthops[index];
+	return find_next_hop(w, f, dir, known);
+}
+
+/*
+ * A plain packet of a flow to a next hop that is there, on an untagged interface: what
+ * spinat_forward does, in few steps. False where that has to do it.
+ */
+static inline bool
+forward_plain(
+	struct spinat_worker *w, struct spinat_slot *s, struct spinat_flow *f, struct sent *sent)
+{
+	const enum spinat_dir dir = s->meta.key.dir;
+	const uint16_t l3_len = s->meta.l3_len;
+	struct rte_mbuf *m = s->m;
+	const struct spinat_nexthop *nh;
+	struct spinat_tx *tx;
+	uint8_t *frame;
+
+	if (unlikely(s->meta.ttl <= 1 || f->flags & SPINAT_FLOW_HAIRPIN || m->nb_segs != 1))
+		return false;
+	nh = next_hop(w, f, dir);
+	if (unlikely(nh == NULL || spinat_nexthop_state(nh) != SPINAT_NH_REACHABLE ||
+		     l3_len > nh->mtu || nh->l2_len != SPINAT_PLAIN_L3))
+		return false;
+	frame = rte_pktmbuf_mtod(m, uint8_t *);
+	spinat_nexthop_l2(nh, frame);
+	spinat_rewrite_ip((struct rte_ipv4_hdr *)(frame + SPINAT_PLAIN_L3), f, dir);
+	spinat_rewrite_l4(frame + SPINAT_PLAIN_L4, f, dir);
+	/* Ethernet padding is not part of the packet */
+	m->data_len = m->pkt_len = SPINAT_PLAIN_L3 + l3_len;
+	if (unlikely(nh->iface != sent->iface)) {
+		count_sent(w, sent);
+		*sent = (struct sent){.iface = nh->iface};
+	}
+	sent->packets++;
+	sent->bytes += m->pkt_len;
+	tx = &w->tx[nh->port];
+	tx->m[tx->n++] = m;
+	if (unlikely(tx->n == SPINAT_BURST))
+		spinat_flush(w);
+	return true;
+}
+
+static inline void
+translate(struct spinat_worker *w, struct spinat_slot *slots, unsigned int n)
+{
+	struct sent sent = {.packets = 0};
+
+	for (unsigned int i = 0; i < n; i++) {
 		struct spinat_slot *s = &slots[i];
 
 		if (likely(s->flow != NULL)) {
 			touch(w, s->flow, s);
-			spinat_forward(w, s, s->flow);
-		} else {
-			spinat_slow(w, s);
+			if (unlikely(!s->plain || !forward_plain(w, s, s->flow, &sent)))
+				spinat_forward(w, s, s->flow);
+			continue;
 		}
+		if (s->plain) /* nobody has looked at its addresses and its SPI yet */
+			classify(w, s, s->m, false);
+		spinat_slow(w, s);
 	}
+	count_sent(w, &sent);
+}
+
+void
+spinat_burst_received(
+	struct spinat_worker *w, uint8_t device, struct rte_mbuf **mbufs, unsigned int n)
+{
+	struct spinat_slot slots[SPINAT_BURST];
+
+	classify_received(w, device, slots, mbufs, n);
+	lookup(w, slots, n);
+	translate(w, slots, n);
+}
+
+void
+spinat_burst_handed(struct spinat_worker *w, struct rte_mbuf **mbufs, unsigned int n)
+{
+	struct spinat_slot slots[SPINAT_BURST];
+
+	for (unsigned int i = 0; i < n; i++)
+		classify(w, &slots[i], mbufs[i], true);
+	lookup(w, slots, n);
+	translate(w, slots, n);
 }

@@ -9,80 +9,11 @@
 #include <rte_ip_frag.h>
 
 #include "datapath/path.h"
+#include "datapath/rewrite.h"
 #include "net/box.h"
-#include "packet/checksum.h"
 
-#define UDP_CSUM_OFFSET 6
-#define TCP_CSUM_OFFSET 16
-#define ICMP_CSUM_OFFSET 2
-#define ICMP_ID_OFFSET 4
 /* Pieces that one packet of 64 KiB makes at the smallest IPv4 MTU that is sane (576). */
 #define MAX_PIECES 128
-
-/* Unaligned 16-bit field of a packet. */
-static inline void
-update16(uint8_t *p, uint16_t value)
-{
-	memcpy(p, &value, sizeof(value));
-}
-
-static inline uint16_t
-load16(const uint8_t *p)
-{
-	uint16_t value;
-
-	memcpy(&value, p, sizeof(value));
-	return value;
-}
-
-static inline void
-rewrite_l4(uint8_t *l4, const struct spinat_flow *f, enum spinat_dir dir)
-{
-	uint8_t *port = l4 + (dir == SPINAT_OUT ? 0 : 2);
-
-	switch (f->proto) {
-	case IPPROTO_UDP:
-		update16(port, f->new_port[dir]);
-		update16(l4 + UDP_CSUM_OFFSET,
-			spinat_csum_apply_udp(load16(l4 + UDP_CSUM_OFFSET), f->l4_delta[dir]));
-		break;
-	case IPPROTO_TCP:
-		update16(port, f->new_port[dir]);
-		update16(l4 + TCP_CSUM_OFFSET,
-			spinat_csum_apply(load16(l4 + TCP_CSUM_OFFSET), f->l4_delta[dir]));
-		break;
-	case IPPROTO_ICMP:
-		/* the identifier is only in the key of the one who asked */
-		if (f->new_port[SPINAT_OUT] == f->new_port[SPINAT_IN])
-			break;
-		update16(l4 + ICMP_ID_OFFSET, f->new_port[dir]);
-		update16(l4 + ICMP_CSUM_OFFSET,
-			spinat_csum_apply(load16(l4 + ICMP_CSUM_OFFSET), f->l4_delta[dir]));
-		break;
-	default:
-		break;
-	}
-}
-
-static inline void
-rewrite(uint8_t *frame, const struct spinat_meta *meta, const struct spinat_flow *f)
-{
-	struct rte_ipv4_hdr *ip = (struct rte_ipv4_hdr *)(frame + meta->l3);
-	const enum spinat_dir dir = meta->key.dir;
-	uint16_t delta = RTE_BE16(0xfeff); /* the TTL goes down by one */
-
-	ip->time_to_live--;
-	if (likely(f != NULL)) {
-		delta = f->l3_delta[dir];
-		if (dir == SPINAT_OUT)
-			ip->src_addr = f->new_addr[SPINAT_OUT];
-		else
-			ip->dst_addr = f->new_addr[SPINAT_IN];
-		if (!(meta->flags & SPINAT_META_FRAG_LATER))
-			rewrite_l4(frame + meta->l4, f, dir);
-	}
-	ip->hdr_checksum = spinat_csum_apply(ip->hdr_checksum, delta);
-}
 
 void
 spinat_flush(struct spinat_worker *w)
@@ -147,7 +78,7 @@ hairpin(struct spinat_worker *w, struct spinat_slot *s, const struct spinat_flow
 		spinat_drop(w, s->m, SPINAT_DROP_FILTERED);
 		return;
 	}
-	rewrite(frame, &s->meta, f);
+	spinat_rewrite(frame, &s->meta, f);
 	ip->time_to_live++;
 	ip->hdr_checksum = spinat_csum_apply(ip->hdr_checksum, RTE_BE16(0x0100));
 	/* through the ring, not by recursion: the second pass is a packet like any other */
@@ -248,7 +179,7 @@ forward_slow(struct spinat_worker *w, struct spinat_slot *s, const struct spinat
 		spinat_drop(w, s->m, SPINAT_DROP_MTU_DF);
 		return;
 	}
-	rewrite(rte_pktmbuf_mtod(s->m, uint8_t *), &s->meta, f);
+	spinat_rewrite(rte_pktmbuf_mtod(s->m, uint8_t *), &s->meta, f);
 	if (f != NULL)
 		w->stats.translated++;
 	else
@@ -257,15 +188,6 @@ forward_slow(struct spinat_worker *w, struct spinat_slot *s, const struct spinat
 		send_fragmented(w, s, nh, realm);
 	else
 		send_or_resolve(w, s, nh, s->m, s->meta.l3, realm);
-}
-
-/* A translated packet goes to the other side, whatever the routes say: no inside address may leave,
- * and no outside packet may bounce (static exemptions have no flow). */
-static inline bool
-wrong_side(const struct spinat_nexthop *nh, const struct spinat_flow *f, enum spinat_dir dir)
-{
-	return f != NULL && nh->role != (dir == SPINAT_OUT ? SPINAT_OUTSIDE : SPINAT_INSIDE) &&
-	       nh->state != SPINAT_NH_BLACKHOLE;
 }
 
 void
@@ -296,7 +218,7 @@ spinat_forward(struct spinat_worker *w, struct spinat_slot *s, const struct spin
 		spinat_drop(w, s->m, SPINAT_DROP_NO_ROUTE);
 		return;
 	}
-	if (unlikely(wrong_side(nh, f, dir))) {
+	if (unlikely(spinat_wrong_side(nh, f, dir))) {
 		spinat_drop(w, s->m, SPINAT_DROP_BLACKHOLE);
 		return;
 	}
@@ -308,7 +230,7 @@ spinat_forward(struct spinat_worker *w, struct spinat_slot *s, const struct spin
 		forward_slow(w, s, f, nh, realm);
 		return;
 	}
-	rewrite(rte_pktmbuf_mtod(s->m, uint8_t *), &s->meta, f);
+	spinat_rewrite(rte_pktmbuf_mtod(s->m, uint8_t *), &s->meta, f);
 	if (likely(f != NULL))
 		w->stats.translated++;
 	else

@@ -199,8 +199,10 @@ create_all(struct spinat_engine *e, struct spinat_conf *conf, struct spinat_conf
 	if (rc != 0)
 		return rc;
 	e->n_ports = conf->n_devices;
-	for (uint16_t p = 0; p < e->n_ports; p++)
+	for (uint16_t p = 0; p < e->n_ports; p++) {
 		e->device_of_port[e->ports[p].port_id] = p;
+		spinat_plain_init(&e->plain[p], &e->ports[p].mac);
+	}
 	e->snapshot = snapshot_create(e, conf, err);
 	return e->snapshot != NULL ? 0 : -ENOMEM;
 }

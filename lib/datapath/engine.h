@@ -19,6 +19,7 @@
 #include "net/port.h"
 #include "packet/drop.h"
 #include "packet/frag.h"
+#include "packet/plain.h"
 
 /*
  * The engine: N workers, each with its own state, and what they share. The control lcore makes it,
@@ -128,6 +129,7 @@ struct spinat_worker {
 	struct spinat_binder *binder;
 	struct spinat_frag_table *frags;
 	const struct spinat_snapshot *snap; /* of this loop */
+	uint32_t fib_generation; /* of its forwarding table, when the loop began */
 	const struct spinat_table *tables[SPINAT_MAX_WORKERS]; /* of all owners */
 	struct spinat_tx tx[SPINAT_MAX_DEVICES];
 	struct spinat_worker_stats stats;
@@ -146,6 +148,7 @@ struct spinat_engine {
 	struct rte_ring *events; /* struct spinat_event to the control lcore */
 	struct spinat_port ports[SPINAT_MAX_DEVICES];
 	uint8_t device_of_port[RTE_MAX_ETHPORTS];
+	struct spinat_plain plain[SPINAT_MAX_DEVICES]; /* what to expect from a device */
 	uint16_t n_ports, n_workers;
 	uint64_t start_tsc, tsc_hz, tsc_per_ms;
 	bool stop; /* relaxed atomic */

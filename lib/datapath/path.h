@@ -30,6 +30,8 @@ struct spinat_slot {
 	uint8_t iface; /* it came in by */
 	uint8_t why; /* enum spinat_why: how it came here */
 	bool hairpin; /* from inside, source translated already: it counts as from outside */
+	bool plain; /* described by spinat_parse_plain */
+	bool keyed; /* has a key to look up */
 };
 
 /** What was decided about a packet that no flow was there for. */
@@ -54,8 +56,21 @@ spinat_drop(struct spinat_worker *w, struct rte_mbuf *m, enum spinat_drop reason
 	rte_pktmbuf_free(m);
 }
 
-/* burst.c: received packets, up to SPINAT_BURST. from_ring: each has its private area filled. */
-void spinat_burst(struct spinat_worker *w, struct rte_mbuf **mbufs, unsigned int n, bool from_ring);
+/** A translated packet goes to the other side, whatever the routes say: no inside address may leave,
+ * and no outside packet may bounce (static exemptions have no flow). */
+static inline bool
+spinat_wrong_side(const struct spinat_nexthop *nh, const struct spinat_flow *f, enum spinat_dir dir)
+{
+	return f != NULL && nh->role != (dir == SPINAT_OUT ? SPINAT_OUTSIDE : SPINAT_INSIDE) &&
+	       nh->state != SPINAT_NH_BLACKHOLE;
+}
+
+/* burst.c: up to SPINAT_BURST packets, */
+/** received from a device, */
+void spinat_burst_received(
+	struct spinat_worker *w, uint8_t device, struct rte_mbuf **mbufs, unsigned int n);
+/** or handed over in the worker's ring: each has its private area filled. */
+void spinat_burst_handed(struct spinat_worker *w, struct rte_mbuf **mbufs, unsigned int n);
 
 /* egress.c */
 /** Routes, translates by f (NULL: only routes), and sends. Reads s->meta; f may be on the stack. */

@@ -65,7 +65,7 @@ receive_ring(struct spinat_worker *w)
 			packets[n_packets++] = mbufs[i];
 	}
 	if (n_packets > 0)
-		spinat_burst(w, packets, n_packets, true);
+		spinat_burst_handed(w, packets, n_packets);
 	return n;
 }
 
@@ -76,6 +76,7 @@ spinat_worker_poll(struct spinat_worker *w)
 	unsigned int received = 0;
 
 	w->snap = __atomic_load_n(&w->engine->snapshot, __ATOMIC_ACQUIRE);
+	w->fib_generation = __atomic_load_n(&w->snap->fib->generation, __ATOMIC_ACQUIRE);
 	tick(w);
 	for (uint16_t p = 0; p < w->engine->n_ports; p++) {
 		uint16_t n =
@@ -83,7 +84,7 @@ spinat_worker_poll(struct spinat_worker *w)
 
 		if (n == 0)
 			continue;
-		spinat_burst(w, mbufs, n, false);
+		spinat_burst_received(w, p, mbufs, n);
 		received += n;
 	}
 	received += receive_ring(w);

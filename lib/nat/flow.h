@@ -43,7 +43,8 @@ enum spinat_flow_type {
 
 /**
  * One flow: all that a packet needs to be translated, in one cache line. Packets only read it, but
- * for last_seen (stored when the second changes), the state bits, and, on SPI flows, the two
+ * for last_seen (stored when the second changes), the next hops (when routes or neighbours have come
+ * or gone), the state bits, and, on SPI flows, the two
  * counts (one SA is received by one worker). Arrays are indexed by enum spinat_dir: [SPINAT_OUT] is
  * what replaces the source of a packet from inside, [SPINAT_IN] what replaces the destination of a
  * packet from outside, so new_addr[SPINAT_IN] is the inside address and new_addr[SPINAT_OUT] the
@@ -75,6 +76,9 @@ struct spinat_flow {
 		 * order; 0: none yet. See nat/tcp.h */
 		uint32_t tcp_expected;
 	};
+	/* next hops by direction, 16 bits each from bit 32 on, and below the generation of the
+	 * forwarding table that they are of; the datapath's alone. Relaxed. */
+	uint64_t next_hops;
 } __rte_cache_aligned;
 
 #define SPINAT_MAPPING_NONE UINT32_MAX

@@ -29,6 +29,15 @@ add(struct rte_lpm *lpm, rte_be32_t addr, uint8_t len, uint32_t nh)
 }
 
 void
+fib_changed(struct spinat_fib *fib)
+{
+	static uint32_t last;
+
+	last = last == UINT32_MAX ? 1 : last + 1;
+	__atomic_store_n(&fib->generation, last, __ATOMIC_RELEASE);
+}
+
+void
 fib_nexthop_init(struct spinat_fib *fib, uint32_t index, uint16_t iface, rte_be32_t addr,
 	enum spinat_nh_state state)
 {
@@ -322,6 +331,7 @@ spinat_fib_create(const struct spinat_conf *conf, const struct spinat_port *port
 	fib->control->qsbr = qsbr;
 	fib->n_realms = RTE_MAX(conf->n_realms, 1);
 	rc = build(fib, prev, &plan, err);
+	fib_changed(fib);
 	free(plan.holes);
 	if (rc != 0) {
 		spinat_fib_free(fib);

@@ -69,6 +69,9 @@ struct spinat_fib {
 	uint32_t n_nexthops;
 	uint32_t first_neigh; /* slots from here on are neighbours, or free */
 	uint16_t n_realms;
+	/* changes whenever a destination may have got another next hop, and is of this table alone;
+	 * never 0. What a worker looked up since it read the generation may be kept with it. */
+	uint32_t generation;
 	struct spinat_fib_control *control;
 };
 

@@ -44,6 +44,9 @@ fib_serves(const struct spinat_iface_conf *iface, uint16_t realm)
 	return iface->role == SPINAT_OUTSIDE || iface->realm == realm;
 }
 
+/** Gives a table a generation that no table ever had. */
+void fib_changed(struct spinat_fib *fib);
+
 /** Writes all of a next hop but its destination MAC, the state last. */
 void fib_nexthop_init(struct spinat_fib *fib, uint32_t nh, uint16_t iface, rte_be32_t addr,
 	enum spinat_nh_state state);

@@ -95,6 +95,7 @@ link_neigh(struct spinat_fib *fib, uint32_t index)
 			rte_lpm_add(fib->lpm[realm], rte_be_to_cpu_32(nh->addr), 32, index) != 0)
 			return -ENOSPC;
 	}
+	fib_changed(fib);
 	return 0;
 }
 
@@ -107,6 +108,7 @@ unlink_neigh(struct spinat_fib *fib, uint32_t index)
 		if (spinat_fib_lookup(fib, realm, nh->addr) == nh)
 			rte_lpm_delete(fib->lpm[realm], rte_be_to_cpu_32(nh->addr), 32);
 	}
+	fib_changed(fib);
 }
 
 int

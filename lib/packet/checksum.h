@@ -50,7 +50,9 @@ spinat_csum_delta_add(uint16_t a, uint16_t b)
 static inline uint16_t
 spinat_csum_apply(uint16_t csum, uint16_t delta)
 {
-	return (uint16_t)~spinat_csum_fold((uint32_t)(uint16_t)~csum + delta);
+	const uint32_t sum = (uint32_t)(uint16_t)~csum + delta;
+
+	return (uint16_t) ~((sum & 0xffff) + (sum >> 16));
 }
 
 /**

@@ -336,14 +336,14 @@ END_TEST
 START_TEST(neighbours_come_and_go)
 {
 	struct spinat_conf *conf = net_conf(TWO_REALMS);
-	struct spinat_fib *fib = net_fib(conf, NULL);
+	struct spinat_fib *fib = net_fib(conf, NULL), *other;
 	uint32_t base = NET_IP(10, 0, 0, 2), addr;
 	int slots[64];
 
 	for (uint32_t i = 0; i < RTE_DIM(slots); i++)
 		slots[i] = -1;
 	for (uint32_t round = 0; round < 4000; round++) {
-		uint32_t i = random32() % RTE_DIM(slots);
+		uint32_t i = random32() % RTE_DIM(slots), generation = fib->generation;
 
 		addr = rte_cpu_to_be_32(base + i * 15);
 		if (slots[i] >= 0) {
@@ -353,6 +353,8 @@ START_TEST(neighbours_come_and_go)
 			slots[i] = spinat_fib_neigh_add(fib, 0, addr);
 			ck_assert_int_ge(slots[i], 0);
 		}
+		/* what was looked up before is not kept */
+		ck_assert_uint_gt(fib->generation, generation);
 		i = random32() % RTE_DIM(slots);
 		addr = rte_cpu_to_be_32(base + i * 15);
 		if (slots[i] < 0)
@@ -361,6 +363,9 @@ START_TEST(neighbours_come_and_go)
 			ck_assert_ptr_eq(spinat_fib_lookup(fib, 0, addr), &fib->nexthops[slots[i]]);
 		check_lookup(conf, fib, 0, base + 1 + random32() % 62 * 15);
 	}
+	other = net_fib(conf, NULL);
+	ck_assert_uint_gt(other->generation, fib->generation);
+	spinat_fib_free(other);
 	spinat_fib_free(fib);
 	spinat_conf_free(conf);
 }

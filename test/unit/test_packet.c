@@ -31,6 +31,7 @@ main(int argc, char **argv)
 	suite = suite_create("packet");
 	suite_add_tcase(suite, test_parse());
 	suite_add_tcase(suite, test_parse_drops());
+	suite_add_tcase(suite, test_plain());
 	suite_add_tcase(suite, test_checksum());
 	suite_add_tcase(suite, test_icmp_error());
 	suite_add_tcase(suite, test_frag());

@@ -12,6 +12,7 @@ extern uint64_t test_seed;
 
 TCase *test_parse(void);
 TCase *test_parse_drops(void);
+TCase *test_plain(void);
 TCase *test_checksum(void);
 TCase *test_icmp_error(void);
 TCase *test_frag(void);
