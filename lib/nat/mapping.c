@@ -3,58 +3,25 @@
  */
 #include <errno.h>
 #include <netinet/in.h>
-#include <stdio.h>
-#include <string.h>
 
-#include <rte_hash.h>
 #include <rte_malloc.h>
 #include <rte_random.h>
 
+#include "nat/client.h"
 #include "nat/flow.h"
 #include "nat/hash.h"
+#include "nat/index.h"
 #include "nat/mapping.h"
+#include "nat/permit.h"
 
 struct spinat_mappings {
 	struct spinat_mapping *rows;
-	uint32_t *free;
 	uint32_t capacity, n_free;
-	struct rte_hash *index; /* inside endpoint, and outside endpoint, to row */
-	struct rte_hash *permits; /* (outside endpoint, remote address) to number of sessions */
-	struct rte_hash *clients; /* inside address to its outside address and number of mappings */
+	uint32_t free; /* first free row, plus one; the next one in its `sessions`; 0: none */
+	struct spinat_index index; /* of 2 * row + direction: inside endpoint, outside endpoint */
+	struct spinat_permits permits;
+	struct spinat_clients clients;
 };
-
-/* A client's value in its hash: outside address and number of mappings, in one pointer. */
-union client_value {
-	void *data;
-	struct {
-		rte_be32_t outside;
-		uint32_t mappings;
-	};
-};
-
-static uint32_t
-hash_one(const void *key, uint32_t len __rte_unused, uint32_t init __rte_unused)
-{
-	return spinat_hash_key(key);
-}
-
-static struct rte_hash *
-create_hash(const char *name, const char *what, uint32_t entries, int socket_id)
-{
-	char full[RTE_HASH_NAMESIZE];
-	struct rte_hash_parameters params = {
-		.name = full,
-		.entries = RTE_MAX(entries, 16u),
-		.key_len = sizeof(struct spinat_key),
-		.hash_func = hash_one,
-		.socket_id = socket_id,
-		/* owner only: no concurrency flag; never refuse below capacity */
-		.extra_flag = RTE_HASH_EXTRA_FLAGS_EXT_TABLE,
-	};
-
-	snprintf(full, sizeof(full), "%s_%s", name, what);
-	return rte_hash_create(&params);
-}
 
 struct spinat_mappings *
 spinat_mappings_create(
@@ -66,17 +33,15 @@ spinat_mappings_create(
 		return NULL;
 	m->capacity = m->n_free = capacity;
 	m->rows = rte_zmalloc_socket(name, capacity * sizeof(*m->rows), 0, socket_id);
-	m->free = rte_malloc_socket(name, capacity * sizeof(*m->free), 0, socket_id);
-	m->index = create_hash(name, "idx", 2 * capacity, socket_id);
-	m->permits = create_hash(name, "prm", sessions, socket_id);
-	m->clients = create_hash(name, "cli", clients, socket_id);
-	if (m->rows == NULL || m->free == NULL || m->index == NULL || m->permits == NULL ||
-		m->clients == NULL) {
+	if (m->rows == NULL || spinat_index_create(&m->index, name, 2 * capacity, socket_id) != 0 ||
+		spinat_permits_create(&m->permits, name, sessions, socket_id) != 0 ||
+		spinat_clients_create(&m->clients, name, clients, socket_id) != 0) {
 		spinat_mappings_free(m);
 		return NULL;
 	}
-	for (uint32_t i = 0; i < capacity; i++)
-		m->free[i] = capacity - 1 - i;
+	for (uint32_t i = 0; i + 1 < capacity; i++)
+		m->rows[i].sessions = i + 2;
+	m->free = 1;
 	return m;
 }
 
@@ -85,11 +50,10 @@ spinat_mappings_free(struct spinat_mappings *m)
 {
 	if (m == NULL)
 		return;
-	rte_hash_free(m->index);
-	rte_hash_free(m->permits);
-	rte_hash_free(m->clients);
+	spinat_clients_free(&m->clients);
+	spinat_permits_free(&m->permits);
+	spinat_index_free(&m->index);
 	rte_free(m->rows);
-	rte_free(m->free);
 	rte_free(m);
 }
 
@@ -101,28 +65,40 @@ inside_key(uint16_t realm, rte_be32_t addr, rte_be16_t port, uint8_t proto)
 }
 
 static struct spinat_key
-outside_key(rte_be32_t addr, rte_be16_t port, uint8_t proto, rte_be32_t remote)
+outside_key(rte_be32_t addr, rte_be16_t port, uint8_t proto)
 {
-	return (struct spinat_key){
-		.src = remote, .dst = addr, .dport = port, .proto = proto, .dir = SPINAT_IN};
+	return (struct spinat_key){.dst = addr, .dport = port, .proto = proto, .dir = SPINAT_IN};
 }
 
-static int
-find(const struct rte_hash *h, const struct spinat_key *key, void **data)
+struct wanted {
+	const struct spinat_mapping *rows;
+	const struct spinat_key *key;
+};
+
+static bool
+is_wanted(const void *ctx, uint32_t value)
 {
-	return rte_hash_lookup_with_hash_data(h, key, spinat_hash_key(key), data);
+	const struct wanted *w = ctx;
+	const struct spinat_mapping *map = &w->rows[value >> 1];
+	const struct spinat_key *key = w->key;
+
+	if ((value & 1) != key->dir || map->proto != key->proto)
+		return false;
+	return key->dir == SPINAT_OUT ? map->in_addr == key->src && map->in_port == key->sport &&
+						map->realm == key->realm
+				      : map->out_addr == key->dst && map->out_port == key->dport;
 }
 
-static int
-put(struct rte_hash *h, const struct spinat_key *key, void *data)
+/* Row of an inside or an outside endpoint, or SPINAT_MAPPING_NONE. */
+static uint32_t
+find(const struct spinat_mappings *m, const struct spinat_key *key)
 {
-	return rte_hash_add_key_with_hash_data(h, key, spinat_hash_key(key), data);
-}
+	const struct wanted w = {m->rows, key};
+	uint32_t value;
 
-static void
-del(struct rte_hash *h, const struct spinat_key *key)
-{
-	rte_hash_del_key_with_hash(h, key, spinat_hash_key(key));
+	return spinat_index_find(&m->index, spinat_hash_key(key), is_wanted, &w, &value)
+		       ? value >> 1
+		       : SPINAT_MAPPING_NONE;
 }
 
 /*
@@ -130,21 +106,19 @@ del(struct rte_hash *h, const struct spinat_key *key)
  * RFC 4787 REQ-2, RFC 6888 REQ-2), else the one its address is hashed to.
  */
 static rte_be32_t
-client_address(const struct spinat_mappings *m, const struct spinat_mapping_request *req,
-	union client_value *value)
+client_address(
+	const struct spinat_mappings *m, const struct spinat_mapping_request *req, uint32_t client)
 {
-	struct spinat_key key = inside_key(req->realm, req->in_addr, 0, 0);
 	const struct spinat_outside_addr *o;
+	rte_be32_t outside;
 
-	value->outside = 0;
-	value->mappings = 0;
-	if (find(m->clients, &key, &value->data) >= 0) {
-		o = spinat_conf_outside(req->conf, value->outside);
+	if (client != SPINAT_CLIENT_NONE) {
+		outside = m->clients.rows[client].outside;
+		o = spinat_conf_outside(req->conf, outside);
 		if (o != NULL && o->kinds & SPINAT_OUTSIDE_POOL && o->realm == req->realm)
-			return value->outside;
+			return outside;
 	}
-	value->outside = spinat_pool_address(req->conf, req->realm, req->in_addr);
-	return value->outside;
+	return spinat_pool_address(req->conf, req->realm, req->in_addr);
 }
 
 struct reservation {
@@ -183,39 +157,57 @@ take_port(const struct spinat_mapping_request *req, rte_be32_t outside, struct s
 	return spinat_port_alloc(ports, spinat_transport(req->proto), &wish);
 }
 
-/* Enters a filled row in the hashes; all or nothing. */
+/* Enters a filled row in the index; all or nothing. */
 static int
-enter(struct spinat_mappings *m, uint32_t i)
+enter(struct spinat_mappings *m, uint32_t row)
 {
-	const struct spinat_mapping *map = &m->rows[i];
-	struct spinat_key in = inside_key(map->realm, map->in_addr, map->in_port, map->proto);
-	struct spinat_key out = outside_key(map->out_addr, map->out_port, map->proto, 0);
-	void *data = (void *)(uintptr_t)i;
+	const struct spinat_mapping *map = &m->rows[row];
+	const struct spinat_key in = inside_key(map->realm, map->in_addr, map->in_port, map->proto);
+	const struct spinat_key out = outside_key(map->out_addr, map->out_port, map->proto);
 
-	if (put(m->index, &in, data) != 0)
+	if (spinat_index_add(&m->index, spinat_hash_key(&in), row << 1 | SPINAT_OUT) != 0)
 		return -ENOSPC;
-	if (put(m->index, &out, data) != 0) {
-		del(m->index, &in);
+	if (spinat_index_add(&m->index, spinat_hash_key(&out), row << 1 | SPINAT_IN) != 0) {
+		spinat_index_del(&m->index, spinat_hash_key(&in), row << 1 | SPINAT_OUT);
 		return -ENOSPC;
 	}
 	return 0;
 }
 
+static void
+put_row(struct spinat_mappings *m, uint32_t row)
+{
+	m->rows[row].used = 0;
+	m->rows[row].sessions = m->free;
+	m->free = row + 1;
+	m->n_free++;
+}
+
+static void
+release_client(struct spinat_mappings *m, uint32_t client)
+{
+	if (--m->clients.rows[client].mappings == 0)
+		spinat_client_del(&m->clients, client);
+}
+
 /* Makes the mapping of a port that has been taken; the port is given back where that fails. */
 static enum spinat_drop
-make(struct spinat_mappings *m, const struct spinat_mapping_request *req, union client_value value,
+make(struct spinat_mappings *m, const struct spinat_mapping_request *req, uint32_t client,
 	rte_be32_t outside, rte_be16_t port, uint32_t *index)
 {
-	struct spinat_key client = inside_key(req->realm, req->in_addr, 0, 0);
+	enum spinat_drop drop = SPINAT_DROP_CLIENTS_FULL;
+	struct spinat_mapping *map;
 
-	value.mappings++;
-	if (put(m->clients, &client, value.data) != 0) {
-		spinat_port_free(
-			spinat_pools_find(req->pools, outside), spinat_transport(req->proto), port);
-		return SPINAT_DROP_CLIENTS_FULL;
-	}
-	*index = m->free[--m->n_free];
-	m->rows[*index] = (struct spinat_mapping){
+	if (client == SPINAT_CLIENT_NONE)
+		client = spinat_client_add(&m->clients, req->realm, req->in_addr, outside);
+	if (client == SPINAT_CLIENT_NONE)
+		goto give_back;
+	m->clients.rows[client].mappings++;
+	*index = m->free - 1;
+	map = &m->rows[*index];
+	m->free = map->sessions;
+	m->n_free--;
+	*map = (struct spinat_mapping){
 		.in_addr = req->in_addr,
 		.out_addr = outside,
 		.in_port = req->in_port,
@@ -223,77 +215,78 @@ make(struct spinat_mappings *m, const struct spinat_mapping_request *req, union 
 		.realm = req->realm,
 		.proto = req->proto,
 		.used = 1,
+		.client = client,
 		.created = req->now_s,
 	};
-	if (enter(m, *index) != 0) {
-		spinat_mapping_drop_unused(m, req->pools, *index);
-		return SPINAT_DROP_MAPPINGS_FULL;
-	}
-	return SPINAT_DROP_NONE;
+	if (enter(m, *index) == 0)
+		return SPINAT_DROP_NONE;
+	drop = SPINAT_DROP_MAPPINGS_FULL;
+	release_client(m, client);
+	put_row(m, *index);
+give_back:
+	spinat_port_free(
+		spinat_pools_find(req->pools, outside), spinat_transport(req->proto), port);
+	return drop;
 }
 
 enum spinat_drop
 spinat_mapping_get(
 	struct spinat_mappings *m, const struct spinat_mapping_request *req, uint32_t *index)
 {
-	struct spinat_key in = inside_key(req->realm, req->in_addr, req->in_port, req->proto);
-	union client_value value;
+	const struct spinat_key in = inside_key(req->realm, req->in_addr, req->in_port, req->proto);
 	struct spinat_ports *ports;
 	rte_be32_t outside;
 	rte_be16_t port;
-	void *data;
+	uint32_t client;
 
-	if (find(m->index, &in, &data) >= 0) {
-		*index = (uintptr_t)data;
+	*index = find(m, &in);
+	if (*index != SPINAT_MAPPING_NONE)
 		return SPINAT_DROP_NONE;
-	}
 	if (m->n_free == 0)
 		return SPINAT_DROP_MAPPINGS_FULL;
-	outside = client_address(m, req, &value);
+	client = spinat_client_find(&m->clients, req->realm, req->in_addr);
+	outside = client_address(m, req, client);
 	ports = outside != 0 ? spinat_pools_find(req->pools, outside) : NULL;
 	if (ports == NULL)
 		return SPINAT_DROP_NO_POOL;
 	port = take_port(req, outside, ports);
 	if (port == 0)
 		return SPINAT_DROP_PORTS_EXHAUSTED;
-	return make(m, req, value, outside, port, index);
+	if (client != SPINAT_CLIENT_NONE)
+		m->clients.rows[client].outside = outside; /* its old one may have left the pool */
+	return make(m, req, client, outside, port, index);
 }
 
 enum spinat_drop
 spinat_mapping_restore(struct spinat_mappings *m, const struct spinat_mapping_request *req,
 	rte_be32_t out_addr, rte_be16_t out_port, uint32_t *index)
 {
-	struct spinat_key in = inside_key(req->realm, req->in_addr, req->in_port, req->proto);
-	struct spinat_key client = inside_key(req->realm, req->in_addr, 0, 0);
+	const struct spinat_key in = inside_key(req->realm, req->in_addr, req->in_port, req->proto);
 	struct spinat_ports *ports = spinat_pools_find(req->pools, out_addr);
-	union client_value value = {.data = NULL};
-	void *data;
+	uint32_t client;
 
-	if (find(m->index, &in, &data) >= 0) {
-		*index = (uintptr_t)data;
+	*index = find(m, &in);
+	if (*index != SPINAT_MAPPING_NONE)
 		return m->rows[*index].out_addr == out_addr && m->rows[*index].out_port == out_port
 			       ? SPINAT_DROP_NONE
 			       : SPINAT_DROP_PORTS_EXHAUSTED;
-	}
 	if (m->n_free == 0)
 		return SPINAT_DROP_MAPPINGS_FULL;
 	if (ports == NULL)
 		return SPINAT_DROP_NO_POOL;
 	if (!spinat_port_take(ports, spinat_transport(req->proto), out_port))
 		return SPINAT_DROP_PORTS_EXHAUSTED;
-	if (find(m->clients, &client, &value.data) < 0)
-		value.outside = out_addr;
-	return make(m, req, value, out_addr, out_port, index);
+	client = spinat_client_find(&m->clients, req->realm, req->in_addr);
+	return make(m, req, client, out_addr, out_port, index);
 }
 
 uint32_t
 spinat_mapping_find(
 	const struct spinat_mappings *m, rte_be32_t out_addr, rte_be16_t out_port, uint8_t proto)
 {
-	struct spinat_key key = outside_key(out_addr, out_port, proto, 0);
-	void *data;
+	const struct spinat_key key = outside_key(out_addr, out_port, proto);
 
-	return find(m->index, &key, &data) >= 0 ? (uintptr_t)data : SPINAT_MAPPING_NONE;
+	return find(m, &key);
 }
 
 struct spinat_mapping *
@@ -306,11 +299,8 @@ int
 spinat_mapping_hold(struct spinat_mappings *m, uint32_t index, rte_be32_t remote)
 {
 	struct spinat_mapping *map = &m->rows[index];
-	struct spinat_key key = outside_key(map->out_addr, map->out_port, map->proto, remote);
-	void *count = NULL;
 
-	find(m->permits, &key, &count);
-	if (put(m->permits, &key, (void *)((uintptr_t)count + 1)) != 0)
+	if (spinat_permit_hold(&m->permits, index, remote, map->sessions == 0) != 0)
 		return -ENOSPC;
 	map->sessions++;
 	return 0;
@@ -321,14 +311,8 @@ spinat_mapping_release(
 	struct spinat_mappings *m, struct spinat_pools *pools, uint32_t index, rte_be32_t remote)
 {
 	struct spinat_mapping *map = &m->rows[index];
-	struct spinat_key key = outside_key(map->out_addr, map->out_port, map->proto, remote);
-	void *count = NULL;
 
-	find(m->permits, &key, &count);
-	if ((uintptr_t)count > 1)
-		put(m->permits, &key, (void *)((uintptr_t)count - 1));
-	else
-		del(m->permits, &key);
+	spinat_permit_release(&m->permits, index, remote);
 	if (--map->sessions == 0)
 		spinat_mapping_drop_unused(m, pools, index);
 }
@@ -337,36 +321,24 @@ void
 spinat_mapping_drop_unused(struct spinat_mappings *m, struct spinat_pools *pools, uint32_t index)
 {
 	struct spinat_mapping *map = &m->rows[index];
-	struct spinat_key in = inside_key(map->realm, map->in_addr, map->in_port, map->proto);
-	struct spinat_key out = outside_key(map->out_addr, map->out_port, map->proto, 0);
-	struct spinat_key client = inside_key(map->realm, map->in_addr, 0, 0);
-	union client_value value = {.data = NULL};
+	const struct spinat_key in = inside_key(map->realm, map->in_addr, map->in_port, map->proto);
+	const struct spinat_key out = outside_key(map->out_addr, map->out_port, map->proto);
 
 	if (map->sessions != 0)
 		return;
-	del(m->index, &in);
-	del(m->index, &out);
-	find(m->clients, &client, &value.data);
-	if (value.mappings > 1) {
-		value.mappings--;
-		put(m->clients, &client, value.data);
-	} else {
-		del(m->clients, &client);
-	}
+	spinat_index_del(&m->index, spinat_hash_key(&in), index << 1 | SPINAT_OUT);
+	spinat_index_del(&m->index, spinat_hash_key(&out), index << 1 | SPINAT_IN);
+	release_client(m, map->client);
 	spinat_port_free(spinat_pools_find(pools, map->out_addr), spinat_transport(map->proto),
 		map->out_port);
-	map->used = 0;
-	m->free[m->n_free++] = index;
+	put_row(m, index);
 }
 
 bool
 spinat_mapping_permits(
 	const struct spinat_mappings *m, const struct spinat_mapping *map, rte_be32_t remote)
 {
-	struct spinat_key key = outside_key(map->out_addr, map->out_port, map->proto, remote);
-	void *count;
-
-	return find(m->permits, &key, &count) >= 0;
+	return spinat_permit_has(&m->permits, map - m->rows, remote);
 }
 
 bool
@@ -391,5 +363,5 @@ spinat_mapping_used(const struct spinat_mappings *m)
 uint32_t
 spinat_mapping_clients(const struct spinat_mappings *m)
 {
-	return rte_hash_count(m->clients);
+	return m->clients.index.used;
 }

@@ -28,6 +28,7 @@ struct spinat_mapping {
 	uint16_t realm;
 	uint8_t proto;
 	uint8_t used;
+	uint32_t client; /* row, see nat/client.h */
 	uint32_t sessions;
 	uint32_t created; /* seconds since start */
 };

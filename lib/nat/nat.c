@@ -5,7 +5,6 @@
 #include <netinet/in.h>
 #include <stdio.h>
 
-#include <rte_hash.h>
 #include <rte_malloc.h>
 #include <rte_tcp.h>
 
@@ -27,7 +26,7 @@ spinat_nat_create(const struct spinat_conf *conf, uint16_t worker, uint16_t n_wo
 	/* a shortcut a direction may stand beside the sessions; all bindings may meet at one gateway */
 	const uint32_t shortcuts = conf->limits.bindings;
 	struct spinat_nat *nat = rte_zmalloc_socket("spinat_nat", sizeof(*nat), 0, socket_id);
-	char name[RTE_HASH_NAMESIZE];
+	char name[32];
 
 	if (nat == NULL)
 		return NULL;

@@ -18,8 +18,9 @@ struct spinat_retired {
 	uint32_t flow;
 };
 
-/* More than a sweep deletes in the longest grace period that is still normal (a loop of 32 packets
- * a port); deleting pauses while it is full. */
+/* An eighth of the table, and more than a sweep deletes in the longest grace period that is still
+ * normal (a loop of 32 packets a port); deleting pauses while it is full. */
+#define RETIRED_MIN 256u
 #define RETIRED_MAX 65536u
 #define NO_VALUE UINT32_MAX /* of the index: the capacity is less than half of that */
 
@@ -98,7 +99,8 @@ spinat_table_create(const char *name, uint32_t capacity, struct rte_rcu_qsbr *qs
 	t->flows = rte_zmalloc_socket(
 		name, capacity * sizeof(*t->flows), RTE_CACHE_LINE_SIZE, socket_id);
 	t->free = rte_malloc_socket(name, capacity * sizeof(*t->free), 0, socket_id);
-	t->retired_mask = RTE_MIN(rte_align32pow2(capacity), RETIRED_MAX) - 1;
+	t->retired_mask =
+		RTE_MAX(RTE_MIN(rte_align32pow2(capacity / 8), RETIRED_MAX), RETIRED_MIN) - 1;
 	t->retired =
 		rte_malloc_socket(name, (t->retired_mask + 1) * sizeof(*t->retired), 0, socket_id);
 	if (t->flows == NULL || t->free == NULL || t->retired == NULL ||

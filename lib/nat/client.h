@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026 the spinat authors
+ */
+#ifndef SPINAT_NAT_CLIENT_H
+#define SPINAT_NAT_CLIENT_H
+
+#include <stdint.h>
+
+#include <rte_byteorder.h>
+
+#include "nat/index.h"
+
+/*
+ * Inside hosts that have mappings, each with the outside address that all of them share (paired
+ * pooling, RFC 4787 REQ-2). A worker's own: owner only, but for the count.
+ */
+
+struct spinat_client {
+	rte_be32_t inside;
+	rte_be32_t outside;
+	uint32_t mappings; /* of a free row: the next free one, plus one */
+	uint16_t realm;
+};
+
+struct spinat_clients {
+	struct spinat_client *rows;
+	struct spinat_index index;
+	uint32_t free; /* first free row, plus one; 0: none */
+};
+
+#define SPINAT_CLIENT_NONE UINT32_MAX
+
+/** @return 0 or -ENOMEM */
+int spinat_clients_create(
+	struct spinat_clients *c, const char *name, uint32_t capacity, int socket_id);
+void spinat_clients_free(struct spinat_clients *c);
+
+/** Row of an inside host, or SPINAT_CLIENT_NONE. */
+uint32_t spinat_client_find(const struct spinat_clients *c, uint16_t realm, rte_be32_t inside);
+
+/** Makes one that is not there, without mappings; SPINAT_CLIENT_NONE where there is no room. */
+uint32_t spinat_client_add(
+	struct spinat_clients *c, uint16_t realm, rte_be32_t inside, rte_be32_t outside);
+
+void spinat_client_del(struct spinat_clients *c, uint32_t row);
+
+#endif
