@@ -134,16 +134,21 @@ classify_received(struct spinat_worker *w, uint8_t device, struct spinat_slot *s
 
 /* Looks up the slots that have a key, all in the table of one owner. */
 static inline void
-lookup_owner(const struct spinat_table *t, struct spinat_slot **slots, unsigned int n)
+lookup_owner(
+	struct spinat_worker *w, unsigned int owner, struct spinat_slot **slots, unsigned int n)
 {
 	const struct spinat_key *keys[SPINAT_BURST];
 	struct spinat_flow *flows[SPINAT_BURST];
 
 	for (unsigned int i = 0; i < n; i++)
 		keys[i] = &slots[i]->meta.key;
-	spinat_table_find_burst(t, keys, n, flows);
-	for (unsigned int i = 0; i < n; i++)
+	spinat_table_find_burst(w->tables[owner], keys, n, flows);
+	for (unsigned int i = 0; i < n; i++) {
 		slots[i]->flow = flows[i];
+		/* a new flow, most likely */
+		if (unlikely(flows[i] == NULL && keys[i]->dir == SPINAT_OUT && owner == w->id))
+			spinat_mapping_prefetch(w->nat->mappings, keys[i]);
+	}
 }
 
 static inline void
@@ -159,7 +164,7 @@ lookup(struct spinat_worker *w, struct spinat_slot *slots, unsigned int n)
 	if (n_keyed == 0)
 		return;
 	if (w->engine->n_workers == 1) {
-		lookup_owner(w->tables[0], keyed, n_keyed);
+		lookup_owner(w, 0, keyed, n_keyed);
 		return;
 	}
 	for (unsigned int i = 0; i < n_keyed; i++)
@@ -171,7 +176,7 @@ lookup(struct spinat_worker *w, struct spinat_slot *slots, unsigned int n)
 			if (owner[i] == o)
 				mine[n_mine++] = keyed[i];
 		if (n_mine > 0)
-			lookup_owner(w->tables[o], mine, n_mine);
+			lookup_owner(w, o, mine, n_mine);
 	}
 }
 

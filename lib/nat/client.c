@@ -60,6 +60,12 @@ spinat_client_find(const struct spinat_clients *c, uint16_t realm, rte_be32_t in
 		       : SPINAT_CLIENT_NONE;
 }
 
+void
+spinat_client_prefetch(const struct spinat_clients *c, uint16_t realm, rte_be32_t inside)
+{
+	spinat_index_prefetch(&c->index, hash_of(realm, inside));
+}
+
 uint32_t
 spinat_client_add(struct spinat_clients *c, uint16_t realm, rte_be32_t inside, rte_be32_t outside)
 {

@@ -38,6 +38,9 @@ void spinat_clients_free(struct spinat_clients *c);
 /** Row of an inside host, or SPINAT_CLIENT_NONE. */
 uint32_t spinat_client_find(const struct spinat_clients *c, uint16_t realm, rte_be32_t inside);
 
+/** Brings nearer what finding it reads. */
+void spinat_client_prefetch(const struct spinat_clients *c, uint16_t realm, rte_be32_t inside);
+
 /** Makes one that is not there, without mappings; SPINAT_CLIENT_NONE where there is no room. */
 uint32_t spinat_client_add(
 	struct spinat_clients *c, uint16_t realm, rte_be32_t inside, rte_be32_t outside);

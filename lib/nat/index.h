@@ -9,6 +9,7 @@
 
 #include <rte_branch_prediction.h>
 #include <rte_common.h>
+#include <rte_prefetch.h>
 #include <rte_vect.h>
 
 /*
@@ -67,6 +68,13 @@ static inline struct spinat_bucket *
 spinat_index_bucket(const struct spinat_index *x, uint64_t hash)
 {
 	return &x->buckets[(hash & UINT32_MAX) * x->n_first >> 32];
+}
+
+/** Brings the bucket of a hash nearer. */
+static inline void
+spinat_index_prefetch(const struct spinat_index *x, uint64_t hash)
+{
+	rte_prefetch0(spinat_index_bucket(x, hash));
 }
 
 static inline uint16_t

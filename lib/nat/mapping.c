@@ -280,6 +280,15 @@ spinat_mapping_restore(struct spinat_mappings *m, const struct spinat_mapping_re
 	return make(m, req, client, out_addr, out_port, index);
 }
 
+void
+spinat_mapping_prefetch(const struct spinat_mappings *m, const struct spinat_key *key)
+{
+	const struct spinat_key in = inside_key(key->realm, key->src, key->sport, key->proto);
+
+	spinat_index_prefetch(&m->index, spinat_hash_key(&in));
+	spinat_client_prefetch(&m->clients, key->realm, key->src);
+}
+
 uint32_t
 spinat_mapping_find(
 	const struct spinat_mappings *m, rte_be32_t out_addr, rte_be16_t out_port, uint8_t proto)

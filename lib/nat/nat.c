@@ -252,8 +252,17 @@ add_session(struct spinat_nat *nat, const struct spinat_conf *conf, const struct
 		.type = SPINAT_FLOW_SESSION,
 		.mapping = mapping,
 	};
+	const struct spinat_key back = {
+		.src = remote,
+		.dst = e.out_addr,
+		.sport = key->dir == SPINAT_OUT ? key->dport : key->sport,
+		.dport = e.out_port,
+		.proto = key->proto,
+		.dir = SPINAT_IN,
+	};
 	enum spinat_drop drop;
 
+	spinat_table_prefetch(nat->table, &back);
 	if (spinat_mapping_hold(nat->mappings, mapping, remote) != 0) {
 		spinat_mapping_drop_unused(nat->mappings, nat->pools, mapping);
 		return SPINAT_DROP_SESSIONS_FULL;

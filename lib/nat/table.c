@@ -267,7 +267,7 @@ spinat_table_find_burst(const struct spinat_table *t, const struct spinat_key *c
 
 	spinat_hash_burst(keys, n, hashes);
 	for (unsigned int i = 0; i < n; i++)
-		rte_prefetch0(spinat_index_bucket(&t->index, hashes[i]));
+		spinat_index_prefetch(&t->index, hashes[i]);
 	for (unsigned int i = 0; i < n; i++) {
 		const struct spinat_bucket *b = spinat_index_bucket(&t->index, hashes[i]);
 		const uint32_t match = spinat_bucket_match(b, spinat_index_tag(hashes[i]));

@@ -9,6 +9,7 @@
 #include <rte_rcu_qsbr.h>
 
 #include "nat/flow.h"
+#include "nat/hash.h"
 #include "nat/index.h"
 
 /*
@@ -64,6 +65,13 @@ void spinat_table_reclaim(struct spinat_table *t, unsigned int n);
 
 /** Looks one key up; NULL where there is none. Any worker. */
 struct spinat_flow *spinat_table_find(const struct spinat_table *t, const struct spinat_key *key);
+
+/** Brings nearer what finding or inserting a key reads. */
+static inline void
+spinat_table_prefetch(const struct spinat_table *t, const struct spinat_key *key)
+{
+	spinat_index_prefetch(&t->index, spinat_hash_key(key));
+}
 
 /** Looks up to SPINAT_TABLE_BURST keys up, all lines that it reads prefetched. Any worker. */
 #define SPINAT_TABLE_BURST 32
