@@ -12,7 +12,6 @@
  * ipsec/binder.h.
  */
 struct box_ops {
-	const char *name;
 	/** NULL without memory. seed: same seed and packets, same decisions. */
 	void *(*create)(const struct spinat_conf *conf, uint64_t seed);
 	void (*free)(void *box);

@@ -283,7 +283,6 @@ bindings(void *box)
 }
 
 const struct box_ops box_binder = {
-	.name = "spinat",
 	.create = box_create,
 	.free = box_free,
 	.esp_out = esp_out,

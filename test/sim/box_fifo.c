@@ -118,7 +118,6 @@ bindings(void *box)
 }
 
 const struct box_ops box_fifo = {
-	.name = "first come, first served",
 	.create = box_create,
 	.free = box_free,
 	.esp_out = esp_out,

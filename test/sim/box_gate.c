@@ -192,7 +192,6 @@ bindings(void *box)
 }
 
 const struct box_ops box_gate = {
-	.name = "one negotiation at a time",
 	.create = box_create,
 	.free = box_free,
 	.esp_out = esp_out,

@@ -12,17 +12,6 @@
 #define TTL_GATEWAY 57
 #define PACKETS_AT_ONCE 256
 
-static bool
-to_client(const struct spinat_ipsec_decision *d, const struct client *c)
-{
-	unsigned int i;
-
-	for (i = 0; i < d->n; i++)
-		if (d->to[i].addr == c->id.addr && d->to[i].realm == c->id.realm)
-			return true;
-	return false;
-}
-
 struct packet *
 packet_new(struct sim *s, struct client *c, enum packet_kind kind)
 {
@@ -152,7 +141,7 @@ box_in(struct sim *s, void *object, uint64_t arg __rte_unused)
 		s->box_ops->ike_in(s->box, sim_ms(s), &x, &p->hdr, &d);
 		score_ike_in(s, p, &d);
 	}
-	if (to_client(&d, c))
+	if (score_receives(&d, c))
 		sim_in(s, c->lan_us, at_end, p, SIM_CLIENT);
 	else
 		packet_free(s, p);

@@ -64,7 +64,6 @@ report_figures(const struct sim *s)
 		.inbound = s->score.inbound,
 		.lost = s->score.lost,
 		.copies = s->score.copies,
-		.tunnels = s->p.clients,
 		.median_up_s = median_up_s(s),
 	};
 	uint32_t i, n;
@@ -95,7 +94,7 @@ report_figures(const struct sim *s)
 	f.wrong_longest_s = 1e-6 * longest;
 	f.copies_share = f.inbound > 0 ? fmin(1, (double)f.copies / f.inbound) : 0;
 	for (i = 0; i < s->p.clients; i++)
-		f.tunnels_up += s->clients[i].up_us != 0;
+		f.clients_up += s->clients[i].up_us != 0;
 	return f;
 }
 
@@ -269,7 +268,7 @@ report_json(FILE *out, const struct sim *s)
 		"  \"ike_to_others\": %" PRIu64 ",\n  \"ike_outbound_dropped\": %" PRIu64 ",\n",
 		sc->ike_wrong, sc->ike_out_dropped);
 	fprintf(out, "  \"ike_failed\": %" PRIu64 ",\n", sc->ike_failed);
-	fprintf(out, "  \"clients_up\": %u,\n", f.tunnels_up);
+	fprintf(out, "  \"clients_up\": %u,\n", f.clients_up);
 	print_number(out, "median_up_s", f.median_up_s);
 	fprintf(out, "  \"peak_bindings\": %u,\n  \"rtt_ms\": %.3f,\n", sc->peak_bindings,
 		s->rtt_us / 1000);

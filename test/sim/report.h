@@ -17,7 +17,7 @@ struct figures {
 	uint64_t inbound, lost, copies;
 	double copies_share; /* copies to wrong clients by inbound packets, 1 at most */
 	double median_settle_rtts; /* of all bindings; negative: half of them never settled right */
-	uint32_t tunnels_up, tunnels; /* clients */
+	uint32_t clients_up; /* clients with an SA at some time */
 	double median_up_s; /* from a client's start to its first SA */
 };
 

@@ -68,8 +68,8 @@ score_add(struct sim *s, struct sa *sa)
 		sim_fail("no room in the score");
 }
 
-static bool
-receives(const struct spinat_ipsec_decision *d, const struct client *c)
+bool
+score_receives(const struct spinat_ipsec_decision *d, const struct client *c)
 {
 	unsigned int i;
 
@@ -84,7 +84,7 @@ score_inbound(struct sim *s, const struct packet *p, const struct spinat_ipsec_d
 {
 	struct score *sc = &s->score;
 	struct binding *b = p->sa->binding;
-	const bool got = receives(d, p->client);
+	const bool got = score_receives(d, p->client);
 	const uint32_t copies = d->n - got;
 	const uint64_t second = (s->now_us - s->begin_us) / 1000000;
 
@@ -114,7 +114,7 @@ void
 score_ike_in(struct sim *s, const struct packet *p, const struct spinat_ipsec_decision *d)
 {
 	struct score *sc = &s->score;
-	const bool got = receives(d, p->client);
+	const bool got = score_receives(d, p->client);
 
 	sc->ike_in++;
 	sc->ike_lost += !got;

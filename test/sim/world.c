@@ -136,13 +136,12 @@ draw_app(const struct sim_params *p, struct rng *r, bool silent_too)
 }
 
 static void
-create_tunnel(struct sim *s, struct client *c, uint32_t index)
+create_tunnel(struct sim *s, struct client *c, struct tunnel *t)
 {
-	struct tunnel *t = &c->tunnels[index];
 	struct app *a = &t->app;
 	struct rng *r = &c->rng;
 
-	*t = (struct tunnel){.client = c, .index = index};
+	*t = (struct tunnel){.client = c};
 	a->kind = draw_app(&s->p, r, true);
 	a->until_us = 0;
 	if (a->kind == APP_SILENT) {
@@ -197,7 +196,7 @@ create_client(struct sim *s, uint32_t i)
 	c->slow_switch = rng_chance(r, 0.5);
 	c->n_tunnels = rng_chance(r, s->p.more_tunnels) ? 2 + rng_chance(r, 0.3) : 1;
 	for (t = 0; t < TUNNELS_MAX; t++)
-		create_tunnel(s, c, t);
+		create_tunnel(s, c, &c->tunnels[t]);
 }
 
 static void

@@ -123,7 +123,6 @@ struct tunnel {
 	struct sa *tx[2]; /* what a side sends on; NULL: nothing is up */
 	struct sa *next[2]; /* what it will send on when it has heard on it, or lost the other */
 	struct app app;
-	uint32_t index;
 	bool rekeying;
 };
 
@@ -316,6 +315,8 @@ void app_ask(struct sim *s, struct tunnel *t, enum sim_side side);
 /* --- score.c ---------------------------------------------------------------------------------------- */
 
 void score_create(struct sim *s);
+/** Does the client get the packet? */
+bool score_receives(const struct spinat_ipsec_decision *d, const struct client *c);
 void score_add(struct sim *s, struct sa *sa);
 void score_inbound(struct sim *s, const struct packet *p, const struct spinat_ipsec_decision *d);
 void score_ike_in(struct sim *s, const struct packet *p, const struct spinat_ipsec_decision *d);
