@@ -192,6 +192,20 @@ esp_out(void *box, uint64_t now_ms, const struct spinat_ipsec_pkt *p,
 		*d = (struct spinat_ipsec_decision){.n = 1, .outside = x->outside};
 }
 
+/* What every decision must be. */
+static void
+check(const struct spinat_ipsec_decision *d)
+{
+	unsigned int i, j;
+
+	if ((d->n > 0) != (d->drop == SPINAT_DROP_NONE) || d->n > SPINAT_FANOUT_MAX)
+		sim_fail("a decision that is neither to deliver nor to drop");
+	for (i = 0; i < d->n; i++)
+		for (j = i + 1; j < d->n; j++)
+			if (d->to[i].addr == d->to[j].addr)
+				sim_fail("two copies to one client");
+}
+
 static void
 esp_in(void *box, uint64_t now_ms, const struct spinat_ipsec_pkt *p,
 	struct spinat_ipsec_decision *d)
@@ -200,10 +214,12 @@ esp_in(void *box, uint64_t now_ms, const struct spinat_ipsec_pkt *p,
 	const struct shortcut_key key = in_key(p);
 	const struct shortcut *x = take(b, now_ms, &key, p);
 
-	if (x == NULL)
+	if (x == NULL) {
 		spinat_binder_inbound(b->binder, b->conf, now_ms, p, d);
-	else
+		check(d);
+	} else {
 		*d = (struct spinat_ipsec_decision){.n = 1, .to = {x->client}};
+	}
 }
 
 static void
@@ -224,6 +240,7 @@ ike_in(void *box, uint64_t now_ms, const struct spinat_ipsec_pkt *p, const struc
 
 	b->now_ms = now_ms;
 	spinat_binder_ike_inbound(b->binder, b->conf, now_ms, p, h, d);
+	check(d);
 }
 
 static void
