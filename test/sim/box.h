@@ -23,13 +23,13 @@ struct box_ops {
 		const struct spinat_ike_hdr *h, struct spinat_ipsec_decision *d);
 	void (*ike_in)(void *box, uint64_t now_ms, const struct spinat_ipsec_pkt *p,
 		const struct spinat_ike_hdr *h, struct spinat_ipsec_decision *d);
-	/** The client talks NAT-T with the gateway. */
+	/** The client talks NAT-T with the gateway. NULL: makes no difference to it. */
 	void (*natt)(void *box, uint64_t now_ms, struct spinat_client client, rte_be32_t outside,
 		rte_be32_t gateway);
-	/** Who sent the packet that an ICMP error quotes? */
+	/** Who sent the packet that an ICMP error quotes? NULL: never known. */
 	bool (*quoted)(void *box, const struct spinat_ipsec_pkt *p, uint64_t ike_init_spi,
 		struct spinat_client *client);
-	/** Ages; once every BOX_TICK_MS. */
+	/** Ages; once every BOX_TICK_MS. NULL: nothing to do. */
 	void (*tick)(void *box, uint64_t now_ms);
 	/** Next binding at or after *cursor, as spinat_binder_next_binding(). */
 	bool (*next)(void *box, uint32_t *cursor, struct spinat_binding_row *row);

@@ -43,6 +43,16 @@ def test_scenario(played: dict[str, dict[str, Any]], name: str) -> None:
         assert result["passed"], result["failed"]
 
 
+@pytest.mark.parametrize("mode", ["fifo", "gate"])
+def test_opponents_play_every_scenario(mode: str) -> None:
+    done = tool("--scenario", "all", "--mode", mode, "--json")
+    assert done.returncode == 1, done.stderr
+    results = json.loads(done.stdout)
+    assert [r["scenario"] for r in results] == SCENARIOS
+    # the control plays spinat's own binder whatever the mode
+    assert results[-1]["passed"]
+
+
 def test_scenario_says_whether_it_holds() -> None:
     """T3 by itself, with the default and with the rule that must fail it."""
     assert tool("--scenario", "T3").returncode == 0
