@@ -23,7 +23,8 @@ struct options {
 	uint32_t sessions;
 	double seconds;
 	unsigned int cpu, generator_cpu;
-	bool split, memory;
+	bool split, memory, count;
+	uint32_t batches;
 	int eal_argc;
 	char **eal_argv;
 };
@@ -43,6 +44,8 @@ usage(FILE *out)
 		     "      --cpu N            CPU that is measured (default 1)\n"
 		     "      --generator-cpu N  CPU of the generator with --split (default 0)\n"
 		     "      --split            generator on a CPU of its own\n"
+		     "      --count N          make the flows, send N batches untimed, print how\n"
+		     "                         many packets that were: for callgrind\n"
 		     "      --memory           print the MiB of memory it would take, and exit\n"
 		     "      --list             print the works, and exit\n"
 		     "  -h, --help             print this, and exit\n");
@@ -62,8 +65,9 @@ parse_options(int argc, char **argv, struct options *o)
 		{"sessions", required_argument, NULL, 'n'},
 		{"seconds", required_argument, NULL, 's'}, {"cpu", required_argument, NULL, 'c'},
 		{"generator-cpu", required_argument, NULL, 'g'}, {"split", no_argument, NULL, 'p'},
-		{"memory", no_argument, NULL, 'm'}, {"list", no_argument, NULL, 'l'},
-		{"help", no_argument, NULL, 'h'}, {NULL, 0, NULL, 0}};
+		{"count", required_argument, NULL, 'k'}, {"memory", no_argument, NULL, 'm'},
+		{"list", no_argument, NULL, 'l'}, {"help", no_argument, NULL, 'h'},
+		{NULL, 0, NULL, 0}};
 	int opt;
 
 	while ((opt = getopt_long(argc, argv, "+h", longs, NULL)) != -1) {
@@ -85,6 +89,10 @@ parse_options(int argc, char **argv, struct options *o)
 			break;
 		case 'p':
 			o->split = true;
+			break;
+		case 'k':
+			o->count = true;
+			o->batches = strtoul(optarg, NULL, 0);
 			break;
 		case 'm':
 			o->memory = true;
@@ -208,6 +216,23 @@ run_cases(const struct context *x, struct bench_meter *m, struct bench_rig *r)
 }
 
 static int
+run_count(const struct context *x, struct bench_meter *m, struct bench_rig *r)
+{
+	struct bench_figures first;
+	int64_t packets;
+
+	if (bench_establish(m, r, &first) != 0)
+		return -1;
+	bench_draw(m, r, false);
+	packets = bench_count(m, r, x->o->batches);
+	if (packets < 0)
+		return -1;
+	printf("{\"name\": \"%s\", \"sessions\": %u, \"packets\": %" PRId64 "}\n", x->o->work->name,
+		x->o->sessions, packets);
+	return 0;
+}
+
+static int
 run(const struct options *o, struct spinat_conf *conf)
 {
 	struct context x = {.o = o, .state_bytes = measure_state(conf, o->work)};
@@ -217,7 +242,7 @@ run(const struct options *o, struct spinat_conf *conf)
 
 	if (m != NULL && r != NULL && bench_rig_create(r, o->work, o->sessions, conf) == 0 &&
 		bench_meter_create(m, r, o->seconds, o->split) == 0)
-		rc = run_cases(&x, m, r);
+		rc = o->count ? run_count(&x, m, r) : run_cases(&x, m, r);
 	if (m != NULL)
 		bench_meter_free(m);
 	if (r != NULL)

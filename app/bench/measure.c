@@ -216,6 +216,16 @@ run_split(struct bench_meter *m, struct bench_rig *r, const struct bench_case *c
 }
 
 static void
+feed(struct bench_meter *m, struct bench_rig *r, const bool with[2])
+{
+	r->form = r->work->form;
+	r->opening = false;
+	for (int d = 0; d < 2; d++)
+		r->feed[d] =
+			(struct bench_feed){.steps = m->steps[d], .n = with[d] ? m->n_steps : 0};
+}
+
+static void
 take_figures(struct bench_meter *m, struct bench_figures *f)
 {
 	const struct bench_samples *engine = &m->samples[BENCH_TURN_ENGINE];
@@ -238,11 +248,7 @@ bench_measure(struct bench_meter *m, struct bench_rig *r, const struct bench_cas
 	memset(f, 0, sizeof(*f));
 	for (int i = 0; i < BENCH_TURNS; i++)
 		bench_samples_clear(&m->samples[i]);
-	r->form = r->work->form;
-	r->opening = false;
-	for (int d = 0; d < 2; d++)
-		r->feed[d] =
-			(struct bench_feed){.steps = m->steps[d], .n = c->with[d] ? m->n_steps : 0};
+	feed(m, r, c->with);
 	if (m->split)
 		run_split(m, r, c);
 	else if (run_alternately(m, r) != 0)
@@ -258,6 +264,18 @@ bench_measure(struct bench_meter *m, struct bench_rig *r, const struct bench_cas
 		"spinat-bench: %" PRIu64 " packets of established flows took the slow path\n",
 		f->slow);
 	return -1;
+}
+
+int64_t
+bench_count(struct bench_meter *m, struct bench_rig *r, uint32_t batches)
+{
+	const uint64_t before = r->received[SPINAT_OUT] + r->received[SPINAT_IN];
+
+	feed(m, r, (const bool[2]){true, true});
+	run_batches(r, BENCH_TURN_ENGINE, batches, NULL, bench_rig_check);
+	if (verify(r, "counting") != 0)
+		return -1;
+	return r->received[SPINAT_OUT] + r->received[SPINAT_IN] - before;
 }
 
 /* A chunk of flows' packets of one direction, through the engine. */

@@ -47,6 +47,12 @@ void bench_meter_free(struct bench_meter *m);
  */
 int bench_establish(struct bench_meter *m, struct bench_rig *r, struct bench_figures *f);
 
+/** Sends packets of established flows, both ways and untimed, and checks what comes out.
+ *
+ * @return packets, or -1 after a sentence on standard error
+ */
+int64_t bench_count(struct bench_meter *m, struct bench_rig *r, uint32_t batches);
+
 /** Draws the packets of the cases to come. */
 void bench_draw(struct bench_meter *m, const struct bench_rig *r, bool zipf);
 

@@ -56,6 +56,10 @@ stage_tools() {
 	SPINAT_BIN=$BUILD/app/spinat "$PYTHON" -m pytest -p no:cacheprovider "$ROOT/test/tools"
 }
 
+stage_instructions() {
+	SPINAT_BUILD=$BUILD "$PYTHON" -m pytest -p no:cacheprovider "$ROOT/test/bench"
+}
+
 stage_functional() {
 	SPINAT_BIN=$BUILD/app/spinat "$PYTHON" -m pytest -p no:cacheprovider \
 		"$ROOT/test/functional"
