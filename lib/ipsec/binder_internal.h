@@ -274,6 +274,8 @@ void ipsec_credit_drop(struct member *m, unsigned int i);
 /** Forgets what points to an element that goes. */
 void ipsec_credit_forget_spi(struct member *m, const struct spi *s);
 void ipsec_credit_forget_ike(struct member *m, const struct ike_sa *ike);
+/** Puts a credit back in its place by age. False: the member has too many. */
+bool ipsec_credit_restore(struct member *m, const struct credit *c);
 /** Drops credits that are older than an SA gets. */
 void ipsec_credit_age(struct member *m, const struct spinat_conf *conf, uint64_t now_ms);
 /** Decibans for "the SPI that appeared now is this member's", the best of its credits. */
@@ -338,6 +340,10 @@ void ipsec_evidence_delay(struct group *g, uint64_t delay_ms);
 /* --- ike_track.c ---------------------------------------------------------------------------------------- */
 
 void ipsec_ike_free(struct spinat_binder *b, struct ike_sa *sa);
+/** The IKE SA of a member that had one before a restart; a new one has no packets yet. It is another
+ * member's where that has the same cookie. NULL: tables are full. */
+struct ike_sa *ipsec_ike_restore(struct spinat_binder *b, uint64_t now_ms, struct member *m,
+	uint64_t init_spi, uint8_t major);
 /** Nothing is offered to the member any more: it goes. */
 void ipsec_ike_forget(const struct member *m);
 /** Who sent a quoted IKE message, or NULL. */

@@ -61,6 +61,20 @@ credit_add(struct member *m, uint64_t now_ms, enum credit_kind kind)
 	return c;
 }
 
+bool
+ipsec_credit_restore(struct member *m, const struct credit *c)
+{
+	unsigned int i = m->n_credits;
+
+	if (i == CREDITS_MAX)
+		return false;
+	credit_add(m, c->opened_ms, c->kind);
+	for (; i > 0 && m->credits[i - 1].opened_ms > c->opened_ms; i--)
+		m->credits[i] = m->credits[i - 1];
+	m->credits[i] = *c;
+	return true;
+}
+
 /* The credit that this exchange has opened already, or the one that its ESP opened before it. */
 static struct credit *
 credit_of_exchange(struct member *m, uint64_t now_ms, const struct ike_sa *ike, uint8_t exchange,

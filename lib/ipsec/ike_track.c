@@ -118,6 +118,22 @@ ike_add(struct spinat_binder *b, uint64_t now_ms, struct group *g, const struct 
 	return sa;
 }
 
+struct ike_sa *
+ipsec_ike_restore(struct spinat_binder *b, uint64_t now_ms, struct member *m, uint64_t init_spi,
+	uint8_t major)
+{
+	const struct ike_key key = ike_key(m->group->key.a, m->group->key.b, init_spi);
+	const struct spinat_ike_hdr h = {.init_spi = init_spi, .major = major};
+	struct ike_sa *sa = ike_find(b, &key);
+
+	if (sa != NULL || m->n_ikes == IKES_MAX)
+		return sa;
+	sa = ike_add(b, now_ms, m->group, &key, &h);
+	if (sa != NULL)
+		ike_give(b, sa, m);
+	return sa;
+}
+
 static struct exchange *
 exchange_find(struct ike_sa *sa, const struct spinat_ike_hdr *h)
 {

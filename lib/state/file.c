@@ -14,6 +14,7 @@
 
 #include <openssl/evp.h>
 
+#include "ipsec/binder_state.h"
 #include "nat/restore.h"
 #include "state/file.h"
 
@@ -25,6 +26,9 @@ static const char magic[8] = {'S', 'P', 'I', 'N', 'A', 'T', '\r', '\n'};
 
 const uint32_t spinat_state_row_size[SPINAT_STATE_KINDS] = {
 	[SPINAT_STATE_FLOWS] = sizeof(struct spinat_nat_row),
+	[SPINAT_STATE_IKE] = sizeof(struct spinat_ike_sa_row),
+	[SPINAT_STATE_SPIS] = sizeof(struct spinat_spi_row),
+	[SPINAT_STATE_CREDITS] = sizeof(struct spinat_credit_row),
 };
 
 static uint64_t

@@ -23,6 +23,9 @@
 /** What a row is. Also the order in the file, and the order in which rows are restored. */
 enum spinat_state_kind {
 	SPINAT_STATE_FLOWS, /* struct spinat_nat_row */
+	SPINAT_STATE_IKE, /* struct spinat_ike_sa_row */
+	SPINAT_STATE_SPIS, /* struct spinat_spi_row */
+	SPINAT_STATE_CREDITS, /* struct spinat_credit_row */
 	SPINAT_STATE_KINDS
 };
 

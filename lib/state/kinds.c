@@ -1,7 +1,11 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  * Copyright (c) 2026 the spinat authors
  */
+#include "ipsec/binder_state.h"
+#include "nat/hash.h"
 #include "state/kinds.h"
+
+/* --- sessions ------------------------------------------------------------------------------------- */
 
 static uint32_t
 flow_count(const struct spinat_worker *w)
@@ -9,7 +13,7 @@ flow_count(const struct spinat_worker *w)
 	return spinat_nat_rows(w->nat);
 }
 
-static bool
+static unsigned int
 flow_save(const struct spinat_worker *w, uint32_t index, uint64_t at_ms, void *row)
 {
 	return spinat_nat_export(w->nat, index, at_ms / 1000, row);
@@ -24,8 +28,61 @@ flow_restore(struct spinat_engine *e, const void *row, uint64_t now_ms, uint64_t
 		w->nat, e->snapshot->conf, row, now_ms / 1000, (down_ms + 999) / 1000);
 }
 
+/* --- what the binder has ---------------------------------------------------------------------------- */
+
+static struct spinat_binder *
+binder_of(const struct spinat_engine *e, const struct spinat_row_owner *o)
+{
+	return e->workers[spinat_owner(o->gateway, 0, e->n_workers)]->binder;
+}
+
+static enum spinat_restored
+outcome(enum spinat_binder_restored done)
+{
+	static const enum spinat_restored outcomes[] = {
+		[SPINAT_BINDER_RESTORED] = SPINAT_RESTORED,
+		[SPINAT_BINDER_EXPIRED] = SPINAT_SKIPPED_EXPIRED,
+		[SPINAT_BINDER_FORBIDDEN] = SPINAT_SKIPPED_FORBIDDEN,
+		[SPINAT_BINDER_CLASH] = SPINAT_SKIPPED_CLASH,
+		[SPINAT_BINDER_FULL] = SPINAT_SKIPPED_FULL,
+		[SPINAT_BINDER_INVALID] = SPINAT_SKIPPED_INVALID,
+	};
+
+	return outcomes[done];
+}
+
+#define BINDER_SOURCE(what, type, count, save_, restore_)                                          \
+	static uint32_t what##_count(const struct spinat_worker *w)                                \
+	{                                                                                          \
+		return count(w->binder);                                                           \
+	}                                                                                          \
+	static unsigned int what##_save(                                                           \
+		const struct spinat_worker *w, uint32_t index, uint64_t at_ms, void *rows)         \
+	{                                                                                          \
+		return save_(w->binder, index, at_ms, rows);                                       \
+	}                                                                                          \
+	static enum spinat_restored what##_restore(                                                \
+		struct spinat_engine *e, const void *row, uint64_t now_ms, uint64_t down_ms)       \
+	{                                                                                          \
+		const type *r = row;                                                               \
+                                                                                                   \
+		return outcome(                                                                    \
+			restore_(binder_of(e, &r->owner), e->snapshot->conf, r, now_ms, down_ms)); \
+	}
+
+BINDER_SOURCE(ike, struct spinat_ike_sa_row, spinat_binder_ike_rows, spinat_binder_save_ike,
+	spinat_binder_restore_ike)
+BINDER_SOURCE(spi, struct spinat_spi_row, spinat_binder_spi_rows, spinat_binder_save_spi,
+	spinat_binder_restore_spi)
+BINDER_SOURCE(credit, struct spinat_credit_row, spinat_binder_credit_rows,
+	spinat_binder_save_credits, spinat_binder_restore_credit)
+
 const struct state_source state_sources[SPINAT_STATE_KINDS] = {
-	[SPINAT_STATE_FLOWS] = {"sessions", flow_count, flow_save, flow_restore},
+	[SPINAT_STATE_FLOWS] = {"sessions", flow_count, 1, flow_save, flow_restore},
+	[SPINAT_STATE_IKE] = {"ike", ike_count, 1, ike_save, ike_restore},
+	[SPINAT_STATE_SPIS] = {"bindings", spi_count, 1, spi_save, spi_restore},
+	[SPINAT_STATE_CREDITS] = {"credits", credit_count, SPINAT_CREDIT_ROWS, credit_save,
+		credit_restore},
 };
 
 const char *

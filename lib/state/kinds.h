@@ -12,8 +12,10 @@ struct state_source {
 	const char *name;
 	/** Indices of a worker's table that may hold a row are below this. */
 	uint32_t (*count)(const struct spinat_worker *w);
-	/** Copies the row of an index as it was at a time of the engine's clock; false: there is none. */
-	bool (*save)(const struct spinat_worker *w, uint32_t index, uint64_t at_ms, void *row);
+	uint32_t rows; /* of one index, at most */
+	/** Copies the rows of an index as they were at a time of the engine's clock; how many. */
+	unsigned int (*save)(
+		const struct spinat_worker *w, uint32_t index, uint64_t at_ms, void *rows);
 	/** Puts a row back that was saved down_ms ago. */
 	enum spinat_restored (*restore)(
 		struct spinat_engine *e, const void *row, uint64_t now_ms, uint64_t down_ms);

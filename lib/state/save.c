@@ -155,14 +155,14 @@ gather(struct spinat_state *s)
 	const struct spinat_worker *w = s->engine->workers[s->worker];
 	const uint32_t count = source->count(w), stop = RTE_MIN(count, s->index + TURN_ROWS);
 
-	if (!make_room(s, (size_t)TURN_ROWS * size))
+	if (!make_room(s, (size_t)TURN_ROWS * source->rows * size))
 		return no_memory(s);
 	rte_rcu_qsbr_thread_online(s->engine->qsbr, SPINAT_READER_CONTROL);
 	for (; s->index < stop; s->index++) {
-		if (!source->save(w, s->index, s->begin_ms, s->data + s->len))
-			continue;
-		s->len += size;
-		header(s)->rows[s->kind]++;
+		const unsigned int n = source->save(w, s->index, s->begin_ms, s->data + s->len);
+
+		s->len += n * size;
+		header(s)->rows[s->kind] += n;
 	}
 	rte_rcu_qsbr_thread_offline(s->engine->qsbr, SPINAT_READER_CONTROL);
 	if (s->index >= count)

@@ -13,10 +13,11 @@ from typing import Any
 
 import pytest
 from harness import config as cfg
-from harness import wire
+from harness import ipsec, wire
 from harness.appliance import run_binary
+from harness.ipsec import CREATE_CHILD_SA, INFORMATIONAL, IkeSa, Tunnel
 from harness.lab import Lab, eventually
-from harness.plan import A, B, C, POOL, POOL2, REMOTE, REMOTE2, client, host_mac
+from harness.plan import A, B, C, GATEWAY, POOL, POOL2, REMOTE, REMOTE2, TRANSIT, client, host_mac
 from scapy.layers.inet import ICMP, IP, TCP, UDP
 from scapy.packet import Packet
 
@@ -256,6 +257,164 @@ class TestKilled:
         lab.back(answer(port), dst=A, dport=4700)
 
 
+def talk(lab: Lab, tunnel: Tunnel, sa: IkeSa, messages: list[tuple[bool, bytes]]) -> None:
+    """IKE on port 500, both ways."""
+    for outward, message in messages:
+        if outward:
+            lab.out(ipsec.udp(tunnel.client, tunnel.gateway, message), src=POOL, sport=500)
+        else:
+            lab.back(ipsec.udp(tunnel.gateway, POOL, message), dst=tunnel.client, dport=500)
+
+
+def esp_in(lab: Lab, tunnel: Tunnel) -> None:
+    packet, text = tunnel.inbound(POOL)
+    tunnel.opens(tunnel.spi_in, lab.back(packet, dst=tunnel.client).ip_bytes, text)
+
+
+def esp_out(lab: Lab, tunnel: Tunnel) -> None:
+    packet, text = tunnel.outbound()
+    tunnel.opens(tunnel.spi_out, lab.out(packet, src=POOL).ip_bytes, text)
+
+
+def establish(lab: Lab, number: int) -> list[tuple[Tunnel, IkeSa]]:
+    """As many clients with a tunnel to one gateway, one after the other, each binding settled."""
+    pairs = [(Tunnel(client(n), GATEWAY), IkeSa()) for n in range(1, number + 1)]
+    for tunnel, sa in pairs:
+        talk(lab, tunnel, sa, sa.opening())
+        for _ in range(3):
+            esp_out(lab, tunnel)
+            esp_in(lab, tunnel)
+    rows = lab.app.telemetry.bindings()
+    assert {r["state"] for r in rows} == {"settled"} and len(rows) == 2 * number, rows
+    return pairs
+
+
+class TestTunnels:
+    """IPsec of several clients with one gateway."""
+
+    @pytest.fixture(scope="class")
+    def config(self, place: Path) -> cfg.Config:
+        return kept(place)
+
+    def copies(self, lab: Lab) -> int:
+        return lab.app.telemetry.ask("/spinat/stats")["copies"]
+
+    def test_gateway_first(self, fresh: Lab) -> None:
+        """Every client gets its own, at once, and nobody a copy."""
+        lab = fresh
+        pairs = establish(lab, 6)
+        told = crash(lab)
+        assert told["restored"]["bindings"] == 12 and told["restored"]["ike"] == 6
+        assert sum(told["skipped"].values()) == 0
+        for tunnel, _ in reversed(pairs):
+            tunnel.advance(1000)  # went by while the box was down
+        for _ in range(3):
+            for tunnel, _ in reversed(pairs):
+                esp_in(lab, tunnel)
+        for tunnel, _ in pairs:
+            esp_out(lab, tunnel)
+        assert self.copies(lab) == 0
+        rows = lab.app.telemetry.bindings()
+        assert {r["state"] for r in rows} == {"settled"} and len(rows) == 12
+        lab.silent()
+
+    def test_without_it_all_is_lost(self, fresh: Lab) -> None:
+        """What the test above would see if nothing were restored."""
+        lab = fresh
+        ((tunnel, _),) = establish(lab, 1)
+        save(lab)
+        lab.app.kill()
+        file_of(lab).unlink()
+        begin_again(lab)
+        lab.outside.send(tunnel.inbound(POOL)[0])
+        lab.silent(spi_unknown=1)
+
+    def test_ike(self, fresh: Lab) -> None:
+        """The gateway speaks first on an IKE SA: liveness, then a rekey, then traffic."""
+        lab = fresh
+        pairs = establish(lab, 3)
+        crash(lab)
+        for tunnel, sa in pairs:
+            talk(lab, tunnel, sa, sa.exchange_by_responder(INFORMATIONAL, 0))
+        for tunnel, sa in pairs:
+            talk(lab, tunnel, sa, sa.exchange_by_responder(CREATE_CHILD_SA, 1))
+            tunnel.rekey()
+            esp_in(lab, tunnel)
+            esp_in(lab, tunnel)  # the second packet makes it a flow
+            esp_out(lab, tunnel)
+        assert self.copies(lab) == 0
+        rows = lab.app.telemetry.ike()
+        assert {r["client"] for r in rows} == {tunnel.client for tunnel, _ in pairs}
+        lab.silent()
+
+    def test_credit(self, fresh: Lab) -> None:
+        """Who has negotiated and not been heard of yet is still expected to be."""
+        lab = fresh
+        pairs = establish(lab, 2)
+        late, sa = Tunnel(C, GATEWAY), IkeSa()
+        talk(lab, late, sa, sa.opening())
+        told = crash(lab)
+        assert told["restored"]["credits"] >= 1
+        esp_in(lab, late)
+        esp_out(lab, late)
+        esp_in(lab, late)
+        for tunnel, _ in pairs:
+            esp_in(lab, tunnel)
+        assert self.copies(lab) == 0
+        lab.silent()
+
+    def test_icmp_error_about_esp(self, fresh: Lab) -> None:
+        lab = fresh
+        pairs = establish(lab, 3)
+        sent = [(t.outbound()[0], t) for t, _ in pairs]
+        outside = [lab.out(packet, src=POOL).ip_bytes for packet, _ in sent]
+        crash(lab)
+        for (packet, tunnel), seen in zip(sent, outside):
+            lab.outside.send(wire.error_about(TRANSIT, POOL, 3, 4, wire.quoted(seen, 8), 1300))
+            quote = wire.quoted(bytes(packet), 8, hops=4)
+            expected = wire.error_about(TRANSIT, tunnel.client, 3, 4, quote, 1300, ttl=63)
+            wire.assert_same(lab.inside.receive().ip_bytes, expected)
+        lab.silent()
+
+    def test_pool_has_changed(self, fresh: Lab) -> None:
+        lab = fresh
+        establish(lab, 2)
+        told = crash(lab, copy.deepcopy(lab.config) | {"realms": [cfg.realm(pool=[POOL2])]})
+        assert told["restored"]["bindings"] == told["restored"]["ike"] == 0
+        assert told["skipped"]["forbidden"] >= 6
+        assert lab.app.telemetry.bindings() == []
+
+    def test_expired_meanwhile(self, fresh: Lab) -> None:
+        lab = fresh
+        establish(lab, 1)
+        save(lab)
+        lab.app.kill()
+        time.sleep(2.1)
+        begin_again(lab, copy.deepcopy(lab.config) | {"timeouts": {"esp": 2, "ike": 2}})
+        told = checkpoint(lab)
+        assert told["restored"]["bindings"] == told["restored"]["ike"] == 0
+        assert told["skipped"]["expired"] >= 3
+
+    def test_nat_t(self, fresh: Lab) -> None:
+        """ESP in UDP is UDP; the client is still no candidate for what comes without."""
+        lab = fresh
+        native, floated = Tunnel(A, GATEWAY), Tunnel(B, GATEWAY)
+        sa, other = IkeSa(), IkeSa()
+        talk(lab, native, sa, sa.opening())
+        talk(lab, floated, other, other.opening()[:2])
+        marked = ipsec.NON_ESP_MARKER + other.opening()[2][1]
+        up = ipsec.udp(B, GATEWAY, marked, ipsec.NATT_PORT)
+        port = lab.out(up, src=POOL).ip.sport
+        down = IP(src=GATEWAY, dst=POOL) / UDP(sport=4500, dport=port) / marked
+        lab.back(down, dst=B, dport=4500)
+        crash(lab)
+        lab.back(down, dst=B, dport=4500)
+        esp_in(lab, native)
+        lab.out(up, src=POOL, sport=port)
+        assert self.copies(lab) == 0
+        lab.silent()
+
+
 class TestChanged:
     """What the new configuration does not permit is skipped and counted."""
 
@@ -341,6 +500,22 @@ class TestWorkers:
             (host, sport), port = row["inside"].split(":"), row["outside"].split(":")[1]
             lab.back(answer(int(port)), dst=host, dport=int(sport))
             lab.out(udp(int(sport), src=host), src=POOL, sport=int(port))
+
+    @pytest.mark.parametrize("number", [2, 1])
+    def test_tunnels(self, fresh: Lab, place: Path, number: int) -> None:
+        """Bindings have no ports: they go to the owner of their gateway, whoever that is now."""
+        lab = fresh
+        tunnels = [Tunnel(client(n), f"203.0.113.{n}") for n in range(1, 11)]
+        tunnels += [Tunnel(client(n), "203.0.113.50") for n in range(11, 15)]
+        for tunnel in tunnels:
+            for _ in range(3):
+                esp_out(lab, tunnel)
+                esp_in(lab, tunnel)
+        told = crash(lab, self.with_workers(place, number))
+        assert told["restored"]["bindings"] == 28
+        for tunnel in tunnels:
+            esp_in(lab, tunnel)
+            esp_out(lab, tunnel)
 
     @pytest.mark.parametrize("number", [2, 1])
     def test_as_many_or_fewer(self, fresh: Lab, place: Path, number: int) -> None:
