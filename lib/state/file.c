@@ -137,9 +137,11 @@ sync_folder(const char *path, struct spinat_conf_error *err)
 static int
 write_temporary(const char *path, const uint8_t *data, size_t len, struct spinat_conf_error *err)
 {
-	int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0600);
-	int rc = 0;
+	int fd, rc = 0;
 
+	/* never into a file or a link that somebody else has put there */
+	unlink(path);
+	fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
 	if (fd < 0)
 		return fail(err, path, "cannot be created");
 	if (write_all(fd, data, len) != 0)

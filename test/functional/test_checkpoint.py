@@ -3,6 +3,8 @@
 """State over a restart: the box is killed in mid-traffic, and what it had goes on."""
 
 import copy
+import itertools
+import re
 import struct
 import subprocess
 import threading
@@ -724,3 +726,111 @@ class TestUnderTraffic:
         assert told["written"] == 20 and told["rows"]["sessions"] == 4000
         assert told["bytes"] > 4000 * 32
         lab.silent()
+
+
+class Stream:
+    """Packets from outside, one after the other for each of several inside hosts, all the time.
+    Each says in which phase of the test it was sent, and its number."""
+
+    def __init__(self, lab: Lab, heads: list[tuple[str, Callable[[bytes], Packet]]]) -> None:
+        self.phase = "before"
+        self.sent: dict[str, dict[bytes, str]] = {"before": {}, "down": {}, "after": {}}
+        self._lab, self._heads = lab, heads
+        self._enough = threading.Event()
+        self._thread = threading.Thread(target=self._send)
+        self._thread.start()
+
+    def _send(self) -> None:
+        for number in itertools.count():
+            if self._enough.wait(0.001):
+                return
+            phase = self.phase
+            host, packet = self._heads[number % len(self._heads)]
+            mark = f"<{phase} {number}>".encode()
+            self.sent[phase][mark] = host
+            self._lab.outside.send(packet(mark))
+
+    def more(self, phase: str, packets: int) -> None:
+        """Goes over to a phase and waits for that many packets of it."""
+        self.phase = phase
+        eventually(lambda: len(self.sent[phase]) >= packets)
+
+    def stop(self) -> None:
+        self._enough.set()
+        self._thread.join()
+
+    def received(self) -> dict[bytes, list[str]]:
+        """Who has got what, so far."""
+        found: dict[bytes, list[str]] = {}
+        for frame in list(self._lab.in_port.capture):
+            mark = re.search(rb"<\w+ \d+>", frame.raw)
+            if mark is not None:
+                found.setdefault(mark[0], []).append(frame.ip.dst)
+        return found
+
+    def arrived(self, phase: str) -> bool:
+        """Whether all that was sent in a phase has come, once, and to the right host."""
+        found = self.received()
+        return all(found.get(mark) == [host] for mark, host in list(self.sent[phase].items()))
+
+
+class TestKilledUnderTraffic:
+    """Everybody outside goes on sending while the box is killed and comes back. Nothing is lost but
+    what was sent while it was away, and nothing goes to anybody else."""
+
+    @pytest.fixture(scope="class")
+    def config(self, place: Path) -> cfg.Config:
+        return kept(place, limits={"neighbour_queue": 256})
+
+    def heads(self, lab: Lab) -> list[tuple[str, Callable[[bytes], Packet]]]:
+        heads: list[tuple[str, Callable[[bytes], Packet]]] = []
+        for n in range(1, 4):
+            host = client(20 + n)
+            port = lab.out(udp(4000, src=host), src=POOL).ip.sport
+            base = IP(src=REMOTE, dst=POOL) / UDP(sport=53, dport=port)
+            heads.append((host, lambda mark, base=base: base / mark))
+            port = connect(lab, 4100, host)
+            base = IP(src=REMOTE, dst=POOL) / TCP(sport=80, dport=port, flags="PA", seq=9, ack=7)
+            heads.append((host, lambda mark, base=base: base / mark))
+        sequence = itertools.count(100)
+        for tunnel, sa in establish(lab, 4):
+
+            def esp(mark: bytes, spi: int = tunnel.spi_in) -> Packet:
+                header = struct.pack("!II", spi, next(sequence))
+                return IP(src=GATEWAY, dst=POOL, proto=50) / (header + mark)
+
+            def ike(mark: bytes, sa: IkeSa = sa) -> Packet:
+                message = ipsec.ike_message(
+                    sa.initiator, sa.responder, INFORMATIONAL,
+                    flags=0, message_id=next(sequence), body=mark,
+                )
+                return ipsec.udp(GATEWAY, POOL, message)
+
+            heads += [(tunnel.client, esp), (tunnel.client, ike)]
+        return heads
+
+    def test_server_and_gateway_go_on(self, fresh: Lab) -> None:
+        lab = fresh
+        stream = Stream(lab, self.heads(lab))
+        try:
+            stream.more("before", 300)
+            stream.more("down", 1)
+            eventually(lambda: stream.arrived("before"))
+            save(lab)
+            lab.app.kill()
+            lab.app.start()
+            lab.settle()
+            stream.more("after", 300)
+        finally:
+            stream.stop()
+        eventually(lambda: stream.arrived("after"))
+        told = checkpoint(lab)
+        assert told["restored"]["bindings"] == 8 and sum(told["skipped"].values()) == 0
+        found = stream.received()
+        lost = [mark for mark in stream.sent["down"] if mark not in found]
+        assert lost  # the box was away
+        for mark, host in stream.sent["down"].items():
+            assert found.get(mark, [host]) == [host]
+        assert lab.app.telemetry.ask("/spinat/stats")["copies"] == 0
+        lab.in_port.waiting()
+        lab.forget_drops()

@@ -277,7 +277,7 @@ START_TEST(a_failed_write_keeps_the_old_file)
 	snprintf(temporary, sizeof(temporary), "%s.new", test_path);
 	ck_assert_int_eq(mkdir(temporary, 0700), 0);
 	((struct spinat_state_header *)data)->owner_seed = 1;
-	ck_assert_int_eq(spinat_state_file_write(test_path, data, &err), -EISDIR);
+	ck_assert_int_eq(spinat_state_file_write(test_path, data, &err), -EEXIST);
 	ck_assert_ptr_nonnull(strstr(err.text, temporary));
 	ck_assert_int_eq(rmdir(temporary), 0);
 	ck_assert_int_eq(spinat_state_file_read(test_path, NAME, &image, &err), 0);
