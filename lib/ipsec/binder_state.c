@@ -220,6 +220,7 @@ member_of(struct spinat_binder *b, const struct spinat_conf *conf, const struct 
 	if (!permitted(conf, o))
 		return NULL;
 	*why = SPINAT_BINDER_FULL;
+	spinat_binder_sweep(b, conf, now_ms, 0); /* the configuration that the binder goes by */
 	m = ipsec_member_get(b, now_ms, &p);
 	if (m == NULL || m->group->key.a == o->outside)
 		return m;
