@@ -9,6 +9,8 @@
  * sends, every second packet.
  */
 
+#define LEN_ACK 104 /* TCP without data, in ESP, in tunnel mode */
+#define LEN_FULL 1480
 #define ASK_AGAIN_US 1000000
 #define ANSWER_MEAN 4
 #define ANSWER_MOST 20
@@ -17,6 +19,22 @@
 #define RTO_US 200000 /* RFC 6298, as implemented; doubled with each try */
 #define RTO_DOUBLED 5 /* times */
 #define BULK_S 10 /* mean length of one, and half as long a pause after it */
+
+/* Full packets but for the last one of an answer; what TCP sends on its own is short. */
+static uint32_t
+packet_len(struct tunnel *t, const struct app_message *m)
+{
+	const struct app *a = &t->app;
+	const bool short_one = m->what == APP_ACK || (a->kind == APP_BULK && m->what != APP_DATA);
+
+	if (short_one)
+		return LEN_ACK;
+	if (m->what == APP_QUESTION || (m->what == APP_DATA && a->kind != APP_BULK))
+		return a->len;
+	if (m->what == APP_ANSWER && m->at + 1 == m->of)
+		return (uint32_t)rng_between(&t->client->rng, LEN_ACK, LEN_FULL) & ~3u;
+	return LEN_FULL;
+}
 
 /* One packet on the tunnel's SA, where one is up. */
 static void
@@ -32,6 +50,7 @@ send(struct sim *s, struct tunnel *t, enum sim_side side, enum app_what what, ui
 	p->sa = sa;
 	p->seq = ++sa->seq[side];
 	p->message = (struct app_message){what, id, at, of};
+	p->len = packet_len(t, &p->message);
 	net_send(s, p, side);
 }
 

@@ -128,6 +128,7 @@ exchange_start(struct sim *s, struct ike *ike, enum sim_side by, uint8_t type, u
 {
 	struct exchange *x = sim_own(s, sizeof(*x));
 	struct rng *r = &ike->client->rng;
+	const bool small = type == SPINAT_IKE1_INFORMATIONAL || type == SPINAT_IKE2_INFORMATIONAL;
 	const bool large = type == SPINAT_IKE2_AUTH || type == SPINAT_IKE1_MAIN;
 	uint32_t i;
 
@@ -142,7 +143,7 @@ exchange_start(struct sim *s, struct ike *ike, enum sim_side by, uint8_t type, u
 		.step = step,
 	};
 	for (i = 0; i < messages; i++) {
-		x->len[i] = (uint32_t)rng_between(r, 76, 460) & ~3u;
+		x->len[i] = (uint32_t)rng_between(r, 76, small ? 108 : 460) & ~3u;
 		x->parts[i] = large && rng_chance(r, s->p.fragments) ? 3 : 1;
 	}
 	send_message(s, x, 0);

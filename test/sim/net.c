@@ -102,6 +102,7 @@ box_out(struct sim *s, void *object, uint64_t arg __rte_unused)
 		d = (struct spinat_ipsec_decision){.n = 1, .outside = c->outside};
 	} else if (p->kind == PACKET_ESP) {
 		x = net_describe(s, c, SIM_CLIENT, p->sa->so, p->seq);
+		x.len = p->len;
 		s->box_ops->esp_out(s->box, sim_ms(s), &x, &d);
 		s->score.outbound++;
 		s->score.outbound_dropped += d.n == 0;
@@ -133,6 +134,7 @@ box_in(struct sim *s, void *object, uint64_t arg __rte_unused)
 		d = (struct spinat_ipsec_decision){.n = 1, .to = {c->id}};
 	} else if (p->kind == PACKET_ESP) {
 		x = net_describe(s, c, SIM_GATEWAY, p->sa->si, p->seq);
+		x.len = p->len;
 		s->box_ops->esp_in(s->box, sim_ms(s), &x, &d);
 		score_inbound(s, p, &d);
 		score_look(s, false);

@@ -168,6 +168,7 @@ create_tunnel(struct sim *s, struct client *c, struct tunnel *t)
 	a->opens = a->asks;
 	if (a->kind == APP_BULK)
 		a->opens = rng_chance(r, s->p.transfer_by_gateway) ? SIM_GATEWAY : SIM_CLIENT;
+	a->len = (uint32_t)rng_between(r, 120, a->kind == APP_ASK ? 500 : 1400) & ~3u;
 	a->service_us = -1;
 	a->think_s = rng_log_between(r, s->p.think_lo_s, s->p.think_hi_s);
 }

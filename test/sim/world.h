@@ -113,6 +113,7 @@ struct app {
 	uint32_t answered; /* id of the last one that was answered whole */
 	uint32_t got; /* packets of the answer, or data */
 	double think_s, gap_us;
+	uint32_t len; /* of a question, and of each packet of a stream */
 	double service_us; /* to the answer; negative: drawn each time */
 	uint32_t unacked; /* packets of a transfer since the last acknowledgement */
 	uint64_t until_us; /* end of a bulk transfer */
@@ -169,6 +170,7 @@ struct packet {
 	enum packet_kind kind;
 	struct sa *sa;
 	uint32_t seq;
+	uint32_t len; /* of the IPv4 packet */
 	struct app_message message;
 	struct exchange *exchange;
 	uint32_t at; /* message of the exchange */
