@@ -254,10 +254,12 @@ static void
 add_endpoint(struct claims *c, const struct spinat_redirect_conf *rule, uint8_t proto,
 	uint16_t port, const config_setting_t *s)
 {
-	uint64_t endpoint =
-		(uint64_t)rte_be_to_cpu_32(rule->outside) << 32 | (uint32_t)proto << 16 | port;
+	const uint64_t protocol = (uint64_t)rte_be_to_cpu_32(rule->outside) << 32 | (uint32_t)proto
+											    << 16;
 
-	c->ranges[c->n++] = (struct conf_range){.first = endpoint, .last = endpoint, .s = s};
+	c->ranges[c->n++] = (struct conf_range){.first = protocol | port,
+		.last = protocol | (port + RTE_MAX(rule->n_ports, 1) - 1),
+		.s = s};
 }
 
 static int
@@ -278,7 +280,7 @@ check_duplicate_redirects(struct conf_loader *l)
 		e = conf_element(l, "redirect", i);
 		if (rule->proto != 0) {
 			add_endpoint(&c, rule, rule->proto, rte_be_to_cpu_16(rule->outside_port),
-				conf_at(e, "port"));
+				conf_at(e, rule->n_ports != 0 ? "port" : "protocol"));
 			continue;
 		}
 		add_endpoint(&c, rule, 0, 0, conf_at(e, "protocol"));
@@ -288,6 +290,22 @@ check_duplicate_redirects(struct conf_loader *l)
 	ret = check_disjoint(l, &c);
 	free(c.ranges);
 	return ret;
+}
+
+/* The ports of a client's block are that client's: so says the log, or the lack of one. */
+static int
+check_block_free(
+	struct conf_loader *l, const config_setting_t *e, const struct spinat_redirect_conf *rule)
+{
+	const struct spinat_realm_conf *realm = &l->conf->realms[rule->realm];
+	const uint32_t end = realm->block_first + (uint32_t)realm->blocks * realm->block_size;
+	const uint32_t port = rte_be_to_cpu_16(rule->outside_port);
+
+	if (realm->port_allocation == SPINAT_PORTS_ANY || rule->n_ports == 0 || port >= end ||
+		port + rule->n_ports <= realm->block_first)
+		return 0;
+	return conf_clash(l, conf_at(e, "port"), "a port in none of the blocks that come of",
+		conf_at(l->realm_settings[rule->realm], "port_allocation"));
 }
 
 static int
@@ -308,6 +326,8 @@ check_redirect(struct conf_loader *l, const struct claims *c, uint32_t i)
 	if (claim == NULL && box_outside(l->conf, &outside) == NULL)
 		return conf_expected(l, conf_at(e, "outside"),
 			"an address of a pool or of an outside interface");
+	if (claim != NULL && check_block_free(l, e, rule) != 0)
+		return -EINVAL;
 	return check_inside_host(l, conf_at(e, "inside"), &inside, rule->realm);
 }
 

@@ -133,6 +133,27 @@ check_ifaces(const struct change *c)
 	return 0;
 }
 
+/* Ports that were given out in blocks of one size would get into the way of blocks of another. */
+static int
+check_realms(const struct change *c)
+{
+	const struct spinat_realm_conf *from, *to;
+	uint16_t i;
+
+	for (i = 0; i < c->from->n_realms && i < c->to->n_realms; i++) {
+		from = &c->from->realms[i];
+		to = &c->to->realms[i];
+		if (from->port_allocation != to->port_allocation ||
+			(to->port_allocation != SPINAT_PORTS_ANY &&
+				from->block_size != to->block_size))
+			return refuse(c, to->line,
+				"realm %u: found another port_allocation or block_size than it "
+				"runs with: needs a restart",
+				i);
+	}
+	return 0;
+}
+
 static bool
 same_driver(const struct spinat_driver_conf *a, const struct spinat_driver_conf *b)
 {
@@ -168,7 +189,7 @@ spinat_conf_compatible(
 	const struct change c = {from, to, err};
 
 	if (check_process(&c) != 0 || check_devices(&c) != 0 || check_ifaces(&c) != 0 ||
-		check_drivers(&c) != 0)
+		check_drivers(&c) != 0 || check_realms(&c) != 0)
 		return -EBUSY;
 	return 0;
 }

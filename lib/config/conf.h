@@ -11,6 +11,7 @@
 
 #include <rte_byteorder.h>
 #include <rte_ether.h>
+#include <rte_reciprocal.h>
 
 /*
  * The configuration: libconfig text becomes one immutable, checked snapshot. The control lcore loads
@@ -25,9 +26,11 @@
 #define SPINAT_MAX_REALMS 16
 #define SPINAT_MAX_STATICS 4096
 #define SPINAT_MAX_REDIRECTS 4096
+#define SPINAT_MAX_EXEMPTS 256
 #define SPINAT_MAX_POOL_ADDRS 65536
 /* Pools, static rules and the box together: 1 Mi addresses, 32 MiB of lookup table. */
 #define SPINAT_MAX_OUTSIDE_ADDRS (1u << 20)
+#define SPINAT_CLIENT_BLOCKS_MAX 8
 #define SPINAT_NAME_LEN 32
 #define SPINAT_PATH_LEN 256
 /* Of the checkpoint's file: with what is appended to it, the name still fits a path. */
@@ -40,6 +43,19 @@ enum spinat_filtering {
 	SPINAT_FILTER_ENDPOINT_INDEPENDENT,
 	SPINAT_FILTER_ADDRESS, /* default */
 	SPINAT_FILTER_ADDRESS_PORT,
+};
+
+/* What an inside endpoint's outside endpoint depends on (RFC 4787 4.1). */
+enum spinat_mapping_mode {
+	SPINAT_MAP_ENDPOINT_INDEPENDENT,
+	SPINAT_MAP_ADDRESS,
+	SPINAT_MAP_ADDRESS_PORT
+};
+/* Where the outside ports of a client come from. */
+enum spinat_port_allocation {
+	SPINAT_PORTS_ANY,
+	SPINAT_PORTS_BLOCK, /* out of blocks that it has for itself */
+	SPINAT_PORTS_DETERMINISTIC, /* out of the one block that its address gives it, RFC 7422 */
 };
 
 enum spinat_ah_mode { SPINAT_AH_REJECT, SPINAT_AH_TRANSLATE, SPINAT_AH_EXEMPT };
@@ -141,6 +157,17 @@ struct spinat_realm_conf {
 	bool tcp_pickup; /* connections from before a restart go on without a SYN */
 	enum spinat_unsolicited_syn unsolicited_syn;
 	uint16_t tcp_mss; /* largest MSS that a SYN may offer, bytes; 0: any */
+	enum spinat_mapping_mode mapping;
+	enum spinat_port_allocation port_allocation;
+	uint16_t block_size; /* ports, a power of two */
+	uint16_t client_blocks; /* that a client may have */
+	struct spinat_prefix inside; /* DETERMINISTIC: hosts that have a block each */
+	uint16_t block_first; /* first port of block 0, host order */
+	uint16_t blocks; /* of an address */
+	struct rte_reciprocal per_addr; /* divides by blocks */
+	/* limits of a client; 0: none */
+	uint32_t client_sessions, client_mappings;
+	uint32_t client_rate; /* new sessions a second */
 	/* pool addresses of this realm: pool_addrs[first_addr .. first_addr + n_addrs) */
 	uint32_t first_addr, n_addrs;
 	int line;
@@ -154,11 +181,22 @@ struct spinat_static_conf {
 	int line;
 };
 
-/** Port redirection. protocol IPsec: UDP 500, UDP 4500, ESP and AH that nothing else claims. */
+/**
+ * Redirection of a run of ports, of a protocol that has none, or of IPsec: UDP 500, UDP 4500, ESP and
+ * AH that nothing else claims.
+ */
 struct spinat_redirect_conf {
 	rte_be32_t outside, inside;
-	rte_be16_t outside_port, inside_port;
-	uint8_t proto; /* IPPROTO_UDP, IPPROTO_TCP, or 0: IPsec as a whole */
+	rte_be16_t outside_port, inside_port; /* the first of each run */
+	uint16_t n_ports; /* 0: the protocol has no ports, or IPsec */
+	uint8_t proto; /* IPPROTO_*, or 0: IPsec as a whole */
+	uint16_t realm;
+	int line;
+};
+
+/** Routed untranslated, both ways: between these inside hosts and these remotes. */
+struct spinat_exempt_conf {
+	struct spinat_prefix from, to;
 	uint16_t realm;
 	int line;
 };
@@ -169,6 +207,7 @@ enum spinat_outside_kind {
 	SPINAT_OUTSIDE_POOL = 2, /* dynamic mappings use it */
 	SPINAT_OUTSIDE_STATIC = 4, /* all of it belongs to one inside host */
 	SPINAT_OUTSIDE_REDIRECT = 8, /* some redirection is on it */
+	SPINAT_OUTSIDE_DETERMINISTIC = 16, /* a pool's, whose ports say whose they are */
 };
 
 struct spinat_outside_addr {
@@ -210,12 +249,13 @@ struct spinat_conf {
 	struct spinat_iface_conf ifaces[SPINAT_MAX_IFACES];
 	struct spinat_realm_conf realms[SPINAT_MAX_REALMS]; /* dense; [i].id is the number used in
 							      file, keys and telemetry: i == id */
-	uint32_t n_routes, n_neighs, n_pool_addrs, n_statics, n_redirects;
+	uint32_t n_routes, n_neighs, n_pool_addrs, n_statics, n_redirects, n_exempts;
 	struct spinat_route_conf *routes;
 	struct spinat_neigh_conf *neighs;
 	rte_be32_t *pool_addrs;
 	struct spinat_static_conf *statics;
 	struct spinat_redirect_conf *redirects;
+	struct spinat_exempt_conf *exempts;
 	uint16_t port_first, port_last; /* dynamic outside ports, host order */
 
 	/* where state is kept over a restart */
@@ -312,10 +352,32 @@ const struct spinat_static_conf *spinat_conf_static_inside(
 /**
  * Redirection for an outside endpoint, or NULL. Slow path only: walks the rules.
  *
- * @param proto IPPROTO_UDP/TCP with port; IPPROTO_ESP/AH match IPsec redirections, port ignored;
+ * @param proto IPPROTO_UDP/TCP with port; other protocols match theirs, port ignored; IPPROTO_ESP/AH match IPsec redirections, port ignored;
  *              UDP 500 and 4500 match them too
  */
 const struct spinat_redirect_conf *spinat_conf_redirect(
 	const struct spinat_conf *conf, rte_be32_t outside, uint8_t proto, rte_be16_t port);
+
+/** The port at the other end of a redirection, for one of its run. */
+static inline rte_be16_t
+spinat_redirect_inside_port(const struct spinat_redirect_conf *r, rte_be16_t outside_port)
+{
+	return r->n_ports == 0 ? outside_port
+			       : rte_cpu_to_be_16(rte_be_to_cpu_16(r->inside_port) +
+						  rte_be_to_cpu_16(outside_port) -
+						  rte_be_to_cpu_16(r->outside_port));
+}
+static inline rte_be16_t
+spinat_redirect_outside_port(const struct spinat_redirect_conf *r, rte_be16_t inside_port)
+{
+	return r->n_ports == 0 ? inside_port
+			       : rte_cpu_to_be_16(rte_be_to_cpu_16(r->outside_port) +
+						  rte_be_to_cpu_16(inside_port) -
+						  rte_be_to_cpu_16(r->inside_port));
+}
+
+/** Whether an inside host and a remote talk untranslated. Slow path only: walks the rules. */
+bool spinat_conf_exempt(
+	const struct spinat_conf *conf, uint16_t realm, rte_be32_t inside, rte_be32_t remote);
 
 #endif

@@ -143,6 +143,7 @@ static const struct conf_field root_fields[] = {
 	LIST("realms", conf_read_realms, false, "a list of realms ( { ... }, ... )"),
 	LIST("static", conf_read_statics, false, "a list of static rules ( { ... }, ... )"),
 	LIST("redirect", conf_read_redirects, false, "a list of redirections ( { ... }, ... )"),
+	LIST("exempt", conf_read_exempts, false, "a list of exempt rules ( { ... }, ... )"),
 	LIST("drivers", conf_read_drivers, false, "a group of drivers { net_ice = { ... }; ... }"),
 };
 
@@ -156,6 +157,7 @@ const struct conf_section *const conf_sections[] = {
 	&conf_realm_section,
 	&conf_static_section,
 	&conf_redirect_section,
+	&conf_exempt_section,
 	&conf_ports_section,
 	&conf_checkpoint_section,
 	&conf_timeouts_section,
@@ -234,6 +236,7 @@ spinat_conf_free(struct spinat_conf *conf)
 	free(conf->pool_addrs);
 	free(conf->statics);
 	free(conf->redirects);
+	free(conf->exempts);
 	free(conf->drivers);
 	free(conf->outside);
 	free(conf);

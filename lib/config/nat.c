@@ -9,7 +9,7 @@
 #include "config/sections.h"
 #include "config/text.h"
 
-/* realms, static, redirect */
+/* realms, static */
 
 bool
 conf_realm_in_use(const struct spinat_conf *conf, uint16_t realm)
@@ -40,9 +40,8 @@ conf_first_outside(const struct conf_loader *l, rte_be32_t *addr)
 	return NULL;
 }
 
-/* Also for a realm that is not written: the default may not exist either. */
-static int
-need_realm(struct conf_loader *l, const config_setting_t *s, uint16_t realm)
+int
+conf_need_realm(struct conf_loader *l, const config_setting_t *s, uint16_t realm)
 {
 	if (conf_realm_in_use(l->conf, realm))
 		return 0;
@@ -123,6 +122,18 @@ static const struct conf_word ah_words[] = {
 };
 static const struct conf_word ike_port_words[] = {
 	{"keep", SPINAT_IKE_KEEP}, {"translate", SPINAT_IKE_TRANSLATE}, {NULL, 0}};
+static const struct conf_word mapping_words[] = {
+	{"endpoint-independent", SPINAT_MAP_ENDPOINT_INDEPENDENT},
+	{"address", SPINAT_MAP_ADDRESS},
+	{"address-port", SPINAT_MAP_ADDRESS_PORT},
+	{NULL, 0},
+};
+static const struct conf_word port_allocation_words[] = {
+	{"any", SPINAT_PORTS_ANY},
+	{"block", SPINAT_PORTS_BLOCK},
+	{"deterministic", SPINAT_PORTS_DETERMINISTIC},
+	{NULL, 0},
+};
 static const struct conf_word unsolicited_syn_words[] = {
 	{"unreachable", SPINAT_SYN_UNREACHABLE}, {"drop", SPINAT_SYN_DROP}, {NULL, 0}};
 static const struct conf_word ambiguity_words[] = {
@@ -150,6 +161,18 @@ static const struct conf_field realm_fields[] = {
 	CONF_BOOL(struct spinat_realm_conf, esp_without_ike, "esp_without_ike", true),
 	CONF_BOOL(struct spinat_realm_conf, inbound_refresh, "inbound_refresh", true),
 	CONF_BOOL(struct spinat_realm_conf, hairpin, "hairpin", true),
+	CONF_WORD(struct spinat_realm_conf, mapping, "mapping", SPINAT_MAP_ENDPOINT_INDEPENDENT,
+		mapping_words),
+	CONF_WORD(struct spinat_realm_conf, port_allocation, "port_allocation", SPINAT_PORTS_ANY,
+		port_allocation_words),
+	CONF_NUMBER(struct spinat_realm_conf, block_size, "block_size", 512, 64, 4096),
+	CONF_NUMBER(struct spinat_realm_conf, client_blocks, "client_blocks", 4, 1,
+		SPINAT_CLIENT_BLOCKS_MAX),
+	CONF_VALUE(struct spinat_realm_conf, inside, "inside", conf_read_network, false,
+		"a prefix of inside hosts, as \"10.0.0.0/22\""),
+	CONF_NUMBER(struct spinat_realm_conf, client_sessions, "client_sessions", 0, 1, 33554432),
+	CONF_NUMBER(struct spinat_realm_conf, client_mappings, "client_mappings", 0, 1, 33554432),
+	CONF_NUMBER(struct spinat_realm_conf, client_rate, "client_rate", 0, 1, 1000000),
 	CONF_BOOL(struct spinat_realm_conf, tcp_pickup, "tcp_pickup", false),
 	CONF_WORD(struct spinat_realm_conf, unsolicited_syn, "unsolicited_syn",
 		SPINAT_SYN_UNREACHABLE, unsolicited_syn_words),
@@ -175,7 +198,7 @@ conf_read_realms(struct conf_loader *l, const config_setting_t *s, const struct 
 		memset(&realm, 0, sizeof(realm));
 		conf_set_defaults(realm_fields, RTE_DIM(realm_fields), &realm);
 		if (conf_read_group(l, e, realm_fields, RTE_DIM(realm_fields), &realm) != 0 ||
-			need_realm(l, conf_at(e, "id"), realm.id) != 0)
+			conf_need_realm(l, conf_at(e, "id"), realm.id) != 0)
 			return -EINVAL;
 		if (l->realm_settings[realm.id] != NULL)
 			return conf_clash(l, conf_at(e, "id"), "anything but",
@@ -244,6 +267,8 @@ conf_finish_realms(struct conf_loader *l)
 		l->conf->n_realms = i + 1;
 		if (!has_pool(l, i) && add_default_pool(l, i) != 0)
 			return -EINVAL;
+		if (conf_finish_client_rules(l, i) != 0)
+			return -EINVAL;
 	}
 	return 0;
 }
@@ -295,11 +320,6 @@ read_static_outside(
 	return 0;
 }
 
-#define REALM_OF(type)                                                              \
-	{                                                                           \
-		.key = "realm", .read = conf_read_number, CONF_MEMBER(type, realm), \
-		.has_default = true, .hi = SPINAT_MAX_REALMS - 1                    \
-	}
 #define STATIC_EXPECTED "an address, or a prefix of length 16 to 32 without host bits"
 
 /* inside before outside, which is compared with it */
@@ -308,7 +328,7 @@ static const struct conf_field static_fields[] = {
 		STATIC_EXPECTED),
 	CONF_VALUE(struct spinat_static_conf, outside, "outside", read_static_outside, true,
 		STATIC_EXPECTED),
-	REALM_OF(struct spinat_static_conf),
+	CONF_REALM(struct spinat_static_conf),
 };
 
 const struct conf_section conf_static_section = {"static", static_fields, RTE_DIM(static_fields)};
@@ -331,89 +351,10 @@ conf_read_statics(struct conf_loader *l, const config_setting_t *s, const struct
 		e = config_setting_get_elem(s, i);
 		rule = &conf->statics[i];
 		if (conf_read_group(l, e, static_fields, RTE_DIM(static_fields), rule) != 0 ||
-			need_realm(l, conf_at(e, "realm"), rule->realm) != 0)
+			conf_need_realm(l, conf_at(e, "realm"), rule->realm) != 0)
 			return -EINVAL;
 		rule->line = config_setting_source_line(e);
 	}
 	conf->n_statics = n;
-	return 0;
-}
-
-#define PROTO_IPSEC 0 /* UDP 500, UDP 4500, ESP and AH as a whole */
-
-static const struct conf_word proto_words[] = {
-	{"tcp", IPPROTO_TCP}, {"udp", IPPROTO_UDP}, {"ipsec", PROTO_IPSEC}, {NULL, 0}};
-
-static const struct conf_field redirect_fields[] = {
-	CONF_VALUE(struct spinat_redirect_conf, outside, "outside", conf_read_host, false,
-		"a host's IPv4 address"),
-	{.key = "protocol",
-		.read = conf_read_word,
-		CONF_MEMBER(struct spinat_redirect_conf, proto),
-		.required = true,
-		.words = proto_words},
-	{.key = "port",
-		.read = conf_read_port,
-		CONF_MEMBER(struct spinat_redirect_conf, outside_port),
-		.lo = 1,
-		.hi = 65535},
-	CONF_VALUE(struct spinat_redirect_conf, inside, "inside", conf_read_host, true,
-		"a host's IPv4 address"),
-	{.key = "inside_port",
-		.read = conf_read_port,
-		CONF_MEMBER(struct spinat_redirect_conf, inside_port),
-		.lo = 1,
-		.hi = 65535},
-	REALM_OF(struct spinat_redirect_conf),
-};
-
-const struct conf_section conf_redirect_section = {
-	"redirect", redirect_fields, RTE_DIM(redirect_fields)};
-
-/* Ports fit the protocol; what is left out has its default. */
-static int
-finish_redirect(struct conf_loader *l, const config_setting_t *s, struct spinat_redirect_conf *rule)
-{
-	const char *port_key = rule->outside_port != 0 ? "port" : "inside_port";
-
-	if (rule->proto == PROTO_IPSEC) {
-		if (rule->outside_port != 0 || rule->inside_port != 0)
-			return conf_expected(l, conf_at(s, port_key),
-				"no port: protocol \"ipsec\" is UDP 500 and 4500, ESP and AH");
-	} else if (rule->outside_port == 0) {
-		return conf_fail(l, s, "found no port, expected one for protocol \"%s\"",
-			rule->proto == IPPROTO_TCP ? "tcp" : "udp");
-	}
-	if (rule->inside_port == 0)
-		rule->inside_port = rule->outside_port;
-	if (rule->outside == 0)
-		conf_first_outside(l, &rule->outside);
-	return 0;
-}
-
-int
-conf_read_redirects(struct conf_loader *l, const config_setting_t *s, const struct conf_field *f,
-	void *out __rte_unused)
-{
-	struct spinat_conf *conf = l->conf;
-	struct spinat_redirect_conf *rule;
-	const config_setting_t *e;
-	int i, n = conf_list_len(l, s, f, SPINAT_MAX_REDIRECTS);
-
-	if (n <= 0)
-		return n;
-	conf->redirects = calloc(n, sizeof(*conf->redirects));
-	if (conf->redirects == NULL)
-		return conf_no_memory(l);
-	for (i = 0; i < n; i++) {
-		e = config_setting_get_elem(s, i);
-		rule = &conf->redirects[i];
-		if (conf_read_group(l, e, redirect_fields, RTE_DIM(redirect_fields), rule) != 0 ||
-			need_realm(l, conf_at(e, "realm"), rule->realm) != 0 ||
-			finish_redirect(l, e, rule) != 0)
-			return -EINVAL;
-		rule->line = config_setting_source_line(e);
-	}
-	conf->n_redirects = n;
 	return 0;
 }

@@ -46,6 +46,9 @@ expand_pools(const struct conf_loader *l)
 				continue;
 			for (addr = l->pools[i].first; addr <= l->pools[i].last; addr++) {
 				entry = claim(conf, rte_cpu_to_be_32(addr), SPINAT_OUTSIDE_POOL);
+				if (conf->realms[realm].port_allocation ==
+					SPINAT_PORTS_DETERMINISTIC)
+					entry->kinds |= SPINAT_OUTSIDE_DETERMINISTIC;
 				entry->realm = realm;
 				entry->pool_index = conf->n_pool_addrs;
 				conf->pool_addrs[conf->n_pool_addrs++] = entry->addr;
@@ -141,6 +144,30 @@ is_ipsec(uint8_t proto, rte_be16_t port)
 		       (port == rte_cpu_to_be_16(500) || port == rte_cpu_to_be_16(4500)));
 }
 
+bool
+spinat_conf_exempt(
+	const struct spinat_conf *conf, uint16_t realm, rte_be32_t inside, rte_be32_t remote)
+{
+	const struct spinat_exempt_conf *rule;
+	uint32_t i;
+
+	for (i = 0; i < conf->n_exempts; i++) {
+		rule = &conf->exempts[i];
+		if (rule->realm == realm && conf_in_prefix(inside, &rule->from) &&
+			conf_in_prefix(remote, &rule->to))
+			return true;
+	}
+	return false;
+}
+
+static bool
+has_port(const struct spinat_redirect_conf *rule, rte_be16_t port)
+{
+	return rule->n_ports == 0 ||
+	       (uint16_t)(rte_be_to_cpu_16(port) - rte_be_to_cpu_16(rule->outside_port)) <
+		       rule->n_ports;
+}
+
 const struct spinat_redirect_conf *
 spinat_conf_redirect(
 	const struct spinat_conf *conf, rte_be32_t outside, uint8_t proto, rte_be16_t port)
@@ -153,7 +180,7 @@ spinat_conf_redirect(
 		if (rule->outside != outside)
 			continue;
 		if (rule->proto == 0 ? is_ipsec(proto, port)
-				     : rule->proto == proto && rule->outside_port == port)
+				     : rule->proto == proto && has_port(rule, port))
 			return rule;
 	}
 	return NULL;

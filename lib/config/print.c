@@ -142,6 +142,34 @@ print_pool(const struct spinat_conf *conf, const struct spinat_realm_conf *realm
 	fprintf(out, ", ports %u-%u\n", conf->port_first, conf->port_last);
 }
 
+static const char *const mapping_text[] = {
+	[SPINAT_MAP_ENDPOINT_INDEPENDENT] = "one for all remotes",
+	[SPINAT_MAP_ADDRESS] = "one for each remote address",
+	[SPINAT_MAP_ADDRESS_PORT] = "one for each remote endpoint",
+};
+
+static void
+print_clients(const struct spinat_realm_conf *realm, FILE *out)
+{
+	fprintf(out, "    mappings: %s; outside ports ", mapping_text[realm->mapping]);
+	if (realm->port_allocation == SPINAT_PORTS_BLOCK)
+		fprintf(out, "from up to %u blocks of %u a client\n", realm->client_blocks,
+			realm->block_size);
+	else if (realm->port_allocation == SPINAT_PORTS_DETERMINISTIC)
+		fprintf(out, "by the host's number in %s, %u blocks of %u an address from %u on\n",
+			conf_prefix_text(&realm->inside).s, realm->blocks, realm->block_size,
+			realm->block_first);
+	else
+		fprintf(out, "from anywhere\n");
+	if (realm->client_sessions != 0)
+		fprintf(out, "    a client has %u sessions at most\n", realm->client_sessions);
+	if (realm->client_mappings != 0)
+		fprintf(out, "    a client has %u mappings at most\n", realm->client_mappings);
+	if (realm->client_rate != 0)
+		fprintf(out, "    a client opens %u sessions a second at most\n",
+			realm->client_rate);
+}
+
 static void
 print_realm(const struct spinat_conf *conf, const struct spinat_realm_conf *realm, FILE *out)
 {
@@ -150,6 +178,7 @@ print_realm(const struct spinat_conf *conf, const struct spinat_realm_conf *real
 	fprintf(out, "    inbound packets pass %s, inbound refresh %s, hairpin %s\n",
 		filtering_text[realm->filtering], switched(realm->inbound_refresh),
 		switched(realm->hairpin));
+	print_clients(realm, out);
 	fprintf(out, "    TCP in the middle of a connection %s, an unsolicited SYN %s",
 		realm->tcp_pickup ? "is picked up" : "is refused",
 		realm->unsolicited_syn == SPINAT_SYN_DROP ? "gets no answer"
@@ -188,6 +217,15 @@ print_redirect(const struct spinat_redirect_conf *rule, FILE *out)
 	if (rule->proto == 0)
 		fprintf(out, "  IPsec to %s goes to %s", conf_addr_text(rule->outside).s,
 			conf_addr_text(rule->inside).s);
+	else if (rule->n_ports == 0)
+		fprintf(out, "  protocol %u to %s goes to %s", rule->proto,
+			conf_addr_text(rule->outside).s, conf_addr_text(rule->inside).s);
+	else if (rule->n_ports > 1)
+		fprintf(out, "  %s to %s:%u-%u goes to %s from port %u on",
+			rule->proto == IPPROTO_TCP ? "TCP" : "UDP", conf_addr_text(rule->outside).s,
+			rte_be_to_cpu_16(rule->outside_port),
+			rte_be_to_cpu_16(rule->outside_port) + rule->n_ports - 1,
+			conf_addr_text(rule->inside).s, rte_be_to_cpu_16(rule->inside_port));
 	else
 		fprintf(out, "  %s to %s:%u goes to %s:%u",
 			rule->proto == IPPROTO_TCP ? "TCP" : "UDP", conf_addr_text(rule->outside).s,
@@ -216,6 +254,12 @@ print_rules(const struct spinat_conf *conf, FILE *out)
 		fprintf(out, "\nRedirections:\n");
 	for (i = 0; i < conf->n_redirects; i++)
 		print_redirect(&conf->redirects[i], out);
+	if (conf->n_exempts != 0)
+		fprintf(out, "\nRouted untranslated, both directions:\n");
+	for (i = 0; i < conf->n_exempts; i++)
+		fprintf(out, "  %s of realm %u and %s\n",
+			conf_prefix_text(&conf->exempts[i].from).s, conf->exempts[i].realm,
+			conf_prefix_text(&conf->exempts[i].to).s);
 }
 
 void

@@ -6,6 +6,13 @@
 
 #include "config/reader.h"
 
+/** The realm that a rule is for. */
+#define CONF_REALM(type)                                                            \
+	{                                                                           \
+		.key = "realm", .read = conf_read_number, CONF_MEMBER(type, realm), \
+		.has_default = true, .hi = SPINAT_MAX_REALMS - 1                    \
+	}
+
 /*
  * The grammar: every group of the file with its table of keys. Within lib/config, and for the test
  * that holds the manual page against it.
@@ -31,6 +38,7 @@ extern const struct conf_section conf_neigh_section;
 extern const struct conf_section conf_realm_section;
 extern const struct conf_section conf_static_section;
 extern const struct conf_section conf_redirect_section;
+extern const struct conf_section conf_exempt_section;
 extern const struct conf_section conf_driver_section;
 
 /* Readers of the top level's keys. */
@@ -46,11 +54,16 @@ int conf_read_statics(
 	struct conf_loader *l, const config_setting_t *s, const struct conf_field *f, void *out);
 int conf_read_redirects(
 	struct conf_loader *l, const config_setting_t *s, const struct conf_field *f, void *out);
+int conf_read_exempts(
+	struct conf_loader *l, const config_setting_t *s, const struct conf_field *f, void *out);
 int conf_read_drivers(
 	struct conf_loader *l, const config_setting_t *s, const struct conf_field *f, void *out);
 
 /** Gives every realm of an inside interface its defaults and its pool. After the whole file. */
 int conf_finish_realms(struct conf_loader *l);
+
+/** Checks a realm's port blocks and limits, and computes what follows from them. */
+int conf_finish_client_rules(struct conf_loader *l, uint16_t realm);
 
 /* Checks between settings, after the whole file has been read. */
 int conf_check_interfaces(struct conf_loader *l);
@@ -59,6 +72,9 @@ int conf_check_outside(struct conf_loader *l);
 
 /** Builds pool_addrs and the table behind spinat_conf_outside(). After all checks. */
 int conf_build_outside(struct conf_loader *l);
+
+/** Fails unless an inside interface is in this realm; a rule that says none has realm 0. */
+int conf_need_realm(struct conf_loader *l, const config_setting_t *s, uint16_t realm);
 
 /** Whether an inside interface is in this realm. */
 bool conf_realm_in_use(const struct spinat_conf *conf, uint16_t realm);

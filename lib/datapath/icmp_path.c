@@ -119,6 +119,28 @@ ipsec_error_in(struct spinat_worker *w, struct spinat_slot *s, const struct spin
 			inner->key.proto));
 }
 
+/* To an inside address: where what is quoted went out untranslated. */
+static void
+untranslated_in(struct spinat_worker *w, struct spinat_slot *s)
+{
+	struct spinat_meta inner;
+	int realm;
+
+	if (w->snap->conf->n_exempts == 0) {
+		spinat_drop(w, s->m, SPINAT_DROP_NOT_OURS);
+		return;
+	}
+	if (!read_quote(w, s, &inner))
+		return;
+	realm = spinat_exempt_realm(w, inner.key.src, inner.key.dst, false);
+	if (realm < 0 || inner.key.src != s->meta.key.dst) {
+		spinat_drop(w, s->m, SPINAT_DROP_NOT_OURS);
+		return;
+	}
+	s->meta.key.realm = realm;
+	spinat_forward(w, s, NULL);
+}
+
 void
 spinat_icmp_error_in(struct spinat_worker *w, struct spinat_slot *s)
 {
@@ -127,7 +149,7 @@ spinat_icmp_error_in(struct spinat_worker *w, struct spinat_slot *s)
 	struct spinat_key key;
 
 	if (spinat_conf_outside(w->snap->conf, s->meta.key.dst) == NULL) {
-		spinat_drop(w, s->m, SPINAT_DROP_NOT_OURS);
+		untranslated_in(w, s);
 		return;
 	}
 	if (!read_quote(w, s, &inner))
@@ -185,6 +207,10 @@ spinat_icmp_error_out(struct spinat_worker *w, struct spinat_slot *s)
 		return;
 	if (inner.key.src != s->meta.key.dst) {
 		spinat_drop(w, s->m, SPINAT_DROP_ICMP_QUOTE);
+		return;
+	}
+	if (spinat_conf_exempt(w->snap->conf, s->meta.key.realm, inner.key.dst, inner.key.src)) {
+		spinat_forward(w, s, NULL);
 		return;
 	}
 	if (inner.kind == SPINAT_KIND_IKE &&

@@ -94,6 +94,9 @@ void spinat_punt(struct spinat_worker *w, struct rte_mbuf *m, enum spinat_why wh
 /** Owner of the state that a packet's key meets. */
 unsigned int spinat_slot_owner(
 	const struct spinat_worker *w, const struct spinat_key *key, uint8_t kind);
+/** Realm in which an inside host and a remote talk untranslated, -1 for none. ah: AH may by its realm. */
+int spinat_exempt_realm(
+	const struct spinat_worker *w, rte_be32_t inside, rte_be32_t remote, bool ah);
 /** Fills a verdict with one flow on the stack that changes addresses only (ports too for UDP). */
 struct spinat_flow *spinat_verdict_flow(struct spinat_verdict *v, enum spinat_dir dir,
 	uint16_t realm, rte_be32_t inside, rte_be32_t outside, uint8_t proto);

@@ -115,6 +115,9 @@ explain_refusal(struct spinat_worker *w, struct spinat_slot *s, enum spinat_drop
 	case SPINAT_DROP_SESSIONS_FULL:
 	case SPINAT_DROP_MAPPINGS_FULL:
 	case SPINAT_DROP_CLIENTS_FULL:
+	case SPINAT_DROP_CLIENT_SESSIONS:
+	case SPINAT_DROP_CLIENT_MAPPINGS:
+	case SPINAT_DROP_CLIENT_RATE:
 	case SPINAT_DROP_PORTS_EXHAUSTED:
 	case SPINAT_DROP_NO_POOL:
 		/* RFC 5508 REQ-8, RFC 6888 REQ-11 B */
@@ -203,8 +206,10 @@ decide_out(struct spinat_worker *w, struct spinat_slot *s, struct spinat_verdict
 			to_box(w, s, v);
 			return;
 		}
-		if (nh->role == SPINAT_INSIDE)
-			return; /* between inside networks: routed, not translated */
+		/* between inside networks, or exempt: routed, not translated */
+		if (nh->role == SPINAT_INSIDE ||
+			spinat_conf_exempt(w->snap->conf, key->realm, key->src, key->dst))
+			return;
 	} else if (ours->kinds & SPINAT_OUTSIDE_BOX && !(ours->kinds & SPINAT_OUTSIDE_STATIC) &&
 		   s->meta.flags & SPINAT_META_ICMP_REQUEST) {
 		to_box(w, s, v);
@@ -216,25 +221,38 @@ decide_out(struct spinat_worker *w, struct spinat_slot *s, struct spinat_verdict
 		find_or_make(w, s, v);
 }
 
-/* From outside to an inside address: only where AH is exempt from translation in that realm. */
-static void
-decide_untranslated_in(struct spinat_worker *w, struct spinat_slot *s, struct spinat_verdict *v)
+int
+spinat_exempt_realm(const struct spinat_worker *w, rte_be32_t inside, rte_be32_t remote, bool ah)
 {
 	const struct spinat_conf *conf = w->snap->conf;
 	const struct spinat_nexthop *nh;
 
-	v->drop = SPINAT_DROP_NOT_OURS;
-	if (s->meta.key.proto != IPPROTO_AH)
-		return;
+	if (conf->n_exempts == 0 && !ah)
+		return -1;
 	for (uint16_t r = 0; r < conf->n_realms; r++) {
-		nh = spinat_fib_lookup(w->snap->fib, r, s->meta.key.dst);
-		if (conf->realms[r].ah != SPINAT_AH_EXEMPT || nh == NULL ||
-			nh->role != SPINAT_INSIDE || nh->state == SPINAT_NH_BOX)
+		if (!(ah && conf->realms[r].ah == SPINAT_AH_EXEMPT) &&
+			!spinat_conf_exempt(conf, r, inside, remote))
 			continue;
-		s->meta.key.realm = r;
-		v->drop = SPINAT_DROP_NONE;
-		return;
+		nh = spinat_fib_lookup(w->snap->fib, r, inside);
+		if (nh != NULL && nh->role == SPINAT_INSIDE && nh->state != SPINAT_NH_BOX)
+			return r;
 	}
+	return -1;
+}
+
+/* From outside to an inside address: only where a rule exempts it from translation. */
+static void
+decide_untranslated_in(struct spinat_worker *w, struct spinat_slot *s, struct spinat_verdict *v)
+{
+	struct spinat_key *key = &s->meta.key;
+	const int realm = spinat_exempt_realm(w, key->dst, key->src, key->proto == IPPROTO_AH);
+
+	if (realm < 0)
+		v->drop = SPINAT_DROP_NOT_OURS;
+	else if (!source_is_outside(w, key, realm))
+		v->drop = SPINAT_DROP_IP_SOURCE;
+	else
+		key->realm = realm;
 }
 
 static void

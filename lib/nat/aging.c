@@ -3,6 +3,7 @@
  */
 #include <netinet/in.h>
 
+#include "nat/deterministic.h"
 #include "nat/nat.h"
 
 enum tcp_phase { TCP_OPENING, TCP_ESTABLISHED, TCP_CLOSING };
@@ -68,18 +69,22 @@ spinat_flow_permitted(const struct spinat_conf *conf, const struct spinat_flow *
 	const struct spinat_outside_addr *o = spinat_conf_outside(conf, outside);
 	const struct spinat_redirect_conf *r;
 
-	if (o == NULL || f->realm >= conf->n_realms)
+	if (o == NULL || f->realm >= conf->n_realms ||
+		spinat_conf_exempt(conf, f->realm, inside, f->remote_addr))
 		return false;
 	if (f->type == SPINAT_FLOW_SESSION)
 		return o->kinds & SPINAT_OUTSIDE_POOL && !(o->kinds & SPINAT_OUTSIDE_STATIC) &&
 		       o->realm == f->realm &&
+		       (!(o->kinds & SPINAT_OUTSIDE_DETERMINISTIC) ||
+			       spinat_deterministic_host(conf, o, f->new_port[SPINAT_OUT]) ==
+				       inside) &&
 		       spinat_conf_redirect(conf, outside, f->proto, f->new_port[SPINAT_OUT]) ==
 			       NULL;
 	if (o->kinds & SPINAT_OUTSIDE_STATIC)
 		return o->inside == inside && o->realm == f->realm;
 	r = spinat_conf_redirect(conf, outside, f->proto, f->new_port[SPINAT_OUT]);
 	return r != NULL && r->inside == inside && r->realm == f->realm &&
-	       (r->proto == 0 || r->inside_port == f->new_port[SPINAT_IN]);
+	       spinat_redirect_inside_port(r, f->new_port[SPINAT_OUT]) == f->new_port[SPINAT_IN];
 }
 
 /* The filtering, refresh and hairpin decisions are copied into a flow: renew them. */

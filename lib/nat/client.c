@@ -36,7 +36,7 @@ spinat_clients_free(struct spinat_clients *c)
 }
 
 struct wanted {
-	const struct spinat_client *rows;
+	const struct spinat_nat_client *rows;
 	rte_be32_t inside;
 	uint16_t realm;
 };
@@ -74,7 +74,8 @@ spinat_client_add(struct spinat_clients *c, uint16_t realm, rte_be32_t inside, r
 	if (c->free == 0 || spinat_index_add(&c->index, hash_of(realm, inside), row) != 0)
 		return SPINAT_CLIENT_NONE;
 	c->free = c->rows[row].mappings;
-	c->rows[row] = (struct spinat_client){.inside = inside, .outside = outside, .realm = realm};
+	c->rows[row] =
+		(struct spinat_nat_client){.inside = inside, .outside = outside, .realm = realm};
 	return row;
 }
 

@@ -8,22 +8,30 @@
 
 #include <rte_byteorder.h>
 
+#include "config/conf.h"
 #include "nat/index.h"
 
 /*
  * Inside hosts that have mappings, each with the outside address that all of them share (paired
- * pooling, RFC 4787 REQ-2). A worker's own: owner only, but for the count.
+ * pooling, RFC 4787 REQ-2), its blocks of ports and what it has used of its limits, see allowance.h. A worker's own: owner only, but for the count.
  */
 
-struct spinat_client {
+struct spinat_nat_client {
 	rte_be32_t inside;
 	rte_be32_t outside;
 	uint32_t mappings; /* of a free row: the next free one, plus one */
 	uint16_t realm;
+	uint16_t n_blocks;
+	uint32_t sessions;
+	uint32_t tokens; /* sessions that it may still begin ... */
+	uint32_t second; /* ... as of this second */
+	uint16_t block_size; /* of the blocks that it has */
+	uint16_t block[SPINAT_CLIENT_BLOCKS_MAX]; /* first port of each, host order */
+	uint16_t in_block[SPINAT_CLIENT_BLOCKS_MAX]; /* mappings in it */
 };
 
 struct spinat_clients {
-	struct spinat_client *rows;
+	struct spinat_nat_client *rows;
 	struct spinat_index index;
 	uint32_t free; /* first free row, plus one; 0: none */
 };

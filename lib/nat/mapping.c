@@ -5,9 +5,8 @@
 #include <netinet/in.h>
 
 #include <rte_malloc.h>
-#include <rte_random.h>
 
-#include "nat/client.h"
+#include "nat/allowance.h"
 #include "nat/flow.h"
 #include "nat/hash.h"
 #include "nat/index.h"
@@ -57,11 +56,17 @@ spinat_mappings_free(struct spinat_mappings *m)
 	rte_free(m);
 }
 
+/* By which an inside endpoint finds its mapping; with the remote one where the realm says so. */
 static struct spinat_key
-inside_key(uint16_t realm, rte_be32_t addr, rte_be16_t port, uint8_t proto)
+inside_key(const struct spinat_mapping *map)
 {
-	return (struct spinat_key){
-		.src = addr, .sport = port, .proto = proto, .dir = SPINAT_OUT, .realm = realm};
+	return (struct spinat_key){.src = map->in_addr,
+		.dst = map->remote_addr,
+		.sport = map->in_port,
+		.dport = map->remote_port,
+		.proto = map->proto,
+		.dir = SPINAT_OUT,
+		.realm = map->realm};
 }
 
 static struct spinat_key
@@ -84,9 +89,11 @@ is_wanted(const void *ctx, uint32_t value)
 
 	if ((value & 1) != key->dir || map->proto != key->proto)
 		return false;
-	return key->dir == SPINAT_OUT ? map->in_addr == key->src && map->in_port == key->sport &&
-						map->realm == key->realm
-				      : map->out_addr == key->dst && map->out_port == key->dport;
+	return key->dir == SPINAT_OUT
+		       ? map->in_addr == key->src && map->in_port == key->sport &&
+				 map->realm == key->realm && map->remote_addr == key->dst &&
+				 map->remote_port == key->dport
+		       : map->out_addr == key->dst && map->out_port == key->dport;
 }
 
 /* Row of an inside or an outside endpoint, or SPINAT_MAPPING_NONE. */
@@ -101,60 +108,22 @@ find(const struct spinat_mappings *m, const struct spinat_key *key)
 		       : SPINAT_MAPPING_NONE;
 }
 
-/*
- * Outside address of a client: the one it has while any mapping of it lives (paired pooling,
- * RFC 4787 REQ-2, RFC 6888 REQ-2), else the one its address is hashed to.
- */
-static rte_be32_t
-client_address(
-	const struct spinat_mappings *m, const struct spinat_mapping_request *req, uint32_t client)
+/* The mapping that a request is for, but for its outside endpoint. */
+static struct spinat_mapping
+wanted_mapping(const struct spinat_mapping_request *req)
 {
-	const struct spinat_outside_addr *o;
-	rte_be32_t outside;
+	const enum spinat_mapping_mode mode = req->ctx.conf->realms[req->realm].mapping;
 
-	if (client != SPINAT_CLIENT_NONE) {
-		outside = m->clients.rows[client].outside;
-		o = spinat_conf_outside(req->conf, outside);
-		if (o != NULL && o->kinds & SPINAT_OUTSIDE_POOL && o->realm == req->realm)
-			return outside;
-	}
-	return spinat_pool_address(req->conf, req->realm, req->in_addr);
-}
-
-struct reservation {
-	const struct spinat_conf *conf;
-	rte_be32_t addr;
-	uint8_t proto;
-};
-
-/* IKE is told apart by cookies on 500, and redirected ports belong to their servers. */
-static bool
-port_reserved(const void *ctx, rte_be16_t port)
-{
-	const struct reservation *r = ctx;
-
-	return (r->proto == IPPROTO_UDP && port == RTE_BE16(SPINAT_IKE_PORT)) ||
-	       spinat_conf_redirect(r->conf, r->addr, r->proto, port) != NULL;
-}
-
-static rte_be16_t
-take_port(const struct spinat_mapping_request *req, rte_be32_t outside, struct spinat_ports *ports)
-{
-	const struct reservation reservation = {
-		.conf = req->conf, .addr = outside, .proto = req->proto};
-	const struct spinat_port_wish wish = {
-		.port = req->in_port,
-		/* identifiers of ICMP queries have no well-known range to stay out of */
-		.first = req->proto == IPPROTO_ICMP ? 1 : req->conf->port_first,
-		.last = req->proto == IPPROTO_ICMP ? UINT16_MAX : req->conf->port_last,
-		.worker = req->worker,
-		.n_workers = req->n_workers,
-		.random = (uint32_t)rte_rand(),
-		.reserved = port_reserved,
-		.ctx = &reservation,
+	return (struct spinat_mapping){
+		.in_addr = req->in_addr,
+		.in_port = req->in_port,
+		.remote_addr = mode == SPINAT_MAP_ENDPOINT_INDEPENDENT ? 0 : req->remote_addr,
+		.remote_port = mode == SPINAT_MAP_ADDRESS_PORT ? req->remote_port : 0,
+		.realm = req->realm,
+		.proto = req->proto,
+		.used = 1,
+		.created = req->ctx.now_s,
 	};
-
-	return spinat_port_alloc(ports, spinat_transport(req->proto), &wish);
 }
 
 /* Enters a filled row in the index; all or nothing. */
@@ -162,7 +131,7 @@ static int
 enter(struct spinat_mappings *m, uint32_t row)
 {
 	const struct spinat_mapping *map = &m->rows[row];
-	const struct spinat_key in = inside_key(map->realm, map->in_addr, map->in_port, map->proto);
+	const struct spinat_key in = inside_key(map);
 	const struct spinat_key out = outside_key(map->out_addr, map->out_port, map->proto);
 
 	if (spinat_index_add(&m->index, spinat_hash_key(&in), row << 1 | SPINAT_OUT) != 0)
@@ -183,49 +152,74 @@ put_row(struct spinat_mappings *m, uint32_t row)
 	m->n_free++;
 }
 
+/* A client that has no mapping left is forgotten. */
 static void
-release_client(struct spinat_mappings *m, uint32_t client)
+drop_client(struct spinat_mappings *m, uint32_t client)
 {
-	if (--m->clients.rows[client].mappings == 0)
+	if (m->clients.rows[client].mappings == 0)
 		spinat_client_del(&m->clients, client);
 }
 
-/* Makes the mapping of a port that has been taken; the port is given back where that fails. */
+/* Makes a mapping whose port has been taken; the port is given back where that fails. */
 static enum spinat_drop
-make(struct spinat_mappings *m, const struct spinat_mapping_request *req, uint32_t client,
-	rte_be32_t outside, rte_be16_t port, uint32_t *index)
+make(struct spinat_mappings *m, const struct spinat_mapping_request *req,
+	const struct spinat_mapping *map, uint32_t *index)
 {
-	enum spinat_drop drop = SPINAT_DROP_CLIENTS_FULL;
-	struct spinat_mapping *map;
+	struct spinat_nat_client *client = &m->clients.rows[map->client];
 
-	if (client == SPINAT_CLIENT_NONE)
-		client = spinat_client_add(&m->clients, req->realm, req->in_addr, outside);
-	if (client == SPINAT_CLIENT_NONE)
-		goto give_back;
-	m->clients.rows[client].mappings++;
 	*index = m->free - 1;
-	map = &m->rows[*index];
-	m->free = map->sessions;
+	m->free = m->rows[*index].sessions;
 	m->n_free--;
-	*map = (struct spinat_mapping){
-		.in_addr = req->in_addr,
-		.out_addr = outside,
-		.in_port = req->in_port,
-		.out_port = port,
-		.realm = req->realm,
-		.proto = req->proto,
-		.used = 1,
-		.client = client,
-		.created = req->now_s,
-	};
-	if (enter(m, *index) == 0)
+	m->rows[*index] = *map;
+	if (enter(m, *index) == 0) {
+		client->mappings++;
 		return SPINAT_DROP_NONE;
-	drop = SPINAT_DROP_MAPPINGS_FULL;
-	release_client(m, client);
+	}
 	put_row(m, *index);
-give_back:
-	spinat_port_free(
-		spinat_pools_find(req->pools, outside), spinat_transport(req->proto), port);
+	spinat_client_release(client, req->ctx.pools, map->proto, map->out_addr, map->out_port);
+	drop_client(m, map->client);
+	return SPINAT_DROP_MAPPINGS_FULL;
+}
+
+/* Takes the outside port for a mapping: any, or the very one that is already in it. */
+static enum spinat_drop
+take_port(struct spinat_mappings *m, const struct spinat_mapping_request *req,
+	struct spinat_mapping *map)
+{
+	struct spinat_nat_client *client = &m->clients.rows[map->client];
+	enum spinat_drop drop = spinat_client_may_map(client, &req->ctx);
+
+	if (drop != SPINAT_DROP_NONE)
+		return drop;
+	if (map->out_port == 0) {
+		map->out_port = spinat_client_port(client, &req->ctx, map->proto, map->in_port);
+		return map->out_port != 0 ? SPINAT_DROP_NONE : SPINAT_DROP_PORTS_EXHAUSTED;
+	}
+	return spinat_client_take(client, &req->ctx, map->proto, map->out_port)
+		       ? SPINAT_DROP_NONE
+		       : SPINAT_DROP_PORTS_EXHAUSTED;
+}
+
+/* Allocates what a mapping needs and makes it. Its outside endpoint is 0: any; or must be this one. */
+static enum spinat_drop
+allocate(struct spinat_mappings *m, const struct spinat_mapping_request *req,
+	struct spinat_mapping *map, uint32_t *index)
+{
+	const rte_be32_t outside = map->out_addr;
+	enum spinat_drop drop;
+
+	if (m->n_free == 0)
+		return SPINAT_DROP_MAPPINGS_FULL;
+	drop = spinat_client_get(
+		&m->clients, &req->ctx, req->realm, req->in_addr, outside, &map->client);
+	if (drop != SPINAT_DROP_NONE)
+		return drop;
+	map->out_addr = m->clients.rows[map->client].outside;
+	drop = outside != 0 && map->out_addr != outside ? SPINAT_DROP_PORTS_EXHAUSTED
+							: take_port(m, req, map);
+	if (drop == SPINAT_DROP_NONE)
+		return make(m, req, map, index);
+	drop_client(m, map->client);
 	return drop;
 }
 
@@ -233,57 +227,41 @@ enum spinat_drop
 spinat_mapping_get(
 	struct spinat_mappings *m, const struct spinat_mapping_request *req, uint32_t *index)
 {
-	const struct spinat_key in = inside_key(req->realm, req->in_addr, req->in_port, req->proto);
-	struct spinat_ports *ports;
-	rte_be32_t outside;
-	rte_be16_t port;
-	uint32_t client;
+	struct spinat_mapping map = wanted_mapping(req);
+	const struct spinat_key in = inside_key(&map);
 
 	*index = find(m, &in);
-	if (*index != SPINAT_MAPPING_NONE)
-		return SPINAT_DROP_NONE;
-	if (m->n_free == 0)
-		return SPINAT_DROP_MAPPINGS_FULL;
-	client = spinat_client_find(&m->clients, req->realm, req->in_addr);
-	outside = client_address(m, req, client);
-	ports = outside != 0 ? spinat_pools_find(req->pools, outside) : NULL;
-	if (ports == NULL)
-		return SPINAT_DROP_NO_POOL;
-	port = take_port(req, outside, ports);
-	if (port == 0)
-		return SPINAT_DROP_PORTS_EXHAUSTED;
-	if (client != SPINAT_CLIENT_NONE)
-		m->clients.rows[client].outside = outside; /* its old one may have left the pool */
-	return make(m, req, client, outside, port, index);
+	return *index != SPINAT_MAPPING_NONE ? SPINAT_DROP_NONE : allocate(m, req, &map, index);
 }
 
 enum spinat_drop
 spinat_mapping_restore(struct spinat_mappings *m, const struct spinat_mapping_request *req,
 	rte_be32_t out_addr, rte_be16_t out_port, uint32_t *index)
 {
-	const struct spinat_key in = inside_key(req->realm, req->in_addr, req->in_port, req->proto);
-	struct spinat_ports *ports = spinat_pools_find(req->pools, out_addr);
-	uint32_t client;
+	struct spinat_mapping map = wanted_mapping(req);
+	const struct spinat_key in = inside_key(&map);
 
 	*index = find(m, &in);
 	if (*index != SPINAT_MAPPING_NONE)
 		return m->rows[*index].out_addr == out_addr && m->rows[*index].out_port == out_port
 			       ? SPINAT_DROP_NONE
 			       : SPINAT_DROP_PORTS_EXHAUSTED;
-	if (m->n_free == 0)
-		return SPINAT_DROP_MAPPINGS_FULL;
-	if (ports == NULL)
+	if (spinat_pools_find(req->ctx.pools, out_addr) == NULL)
 		return SPINAT_DROP_NO_POOL;
-	if (!spinat_port_take(ports, spinat_transport(req->proto), out_port))
-		return SPINAT_DROP_PORTS_EXHAUSTED;
-	client = spinat_client_find(&m->clients, req->realm, req->in_addr);
-	return make(m, req, client, out_addr, out_port, index);
+	map.out_addr = out_addr;
+	map.out_port = out_port;
+	return allocate(m, req, &map, index);
 }
 
 void
 spinat_mapping_prefetch(const struct spinat_mappings *m, const struct spinat_key *key)
 {
-	const struct spinat_key in = inside_key(key->realm, key->src, key->sport, key->proto);
+	/* as a realm whose mappings are independent of the remote has them */
+	const struct spinat_key in = {.src = key->src,
+		.sport = key->sport,
+		.proto = key->proto,
+		.dir = SPINAT_OUT,
+		.realm = key->realm};
 
 	spinat_index_prefetch(&m->index, spinat_hash_key(&in));
 	spinat_client_prefetch(&m->clients, key->realm, key->src);
@@ -304,15 +282,22 @@ spinat_mapping_at(struct spinat_mappings *m, uint32_t index)
 	return &m->rows[index];
 }
 
-int
-spinat_mapping_hold(struct spinat_mappings *m, uint32_t index, rte_be32_t remote)
+enum spinat_drop
+spinat_mapping_hold(struct spinat_mappings *m, const struct spinat_client_ctx *ctx, uint32_t index,
+	rte_be32_t remote, bool out)
 {
 	struct spinat_mapping *map = &m->rows[index];
+	struct spinat_nat_client *client = &m->clients.rows[map->client];
+	const enum spinat_drop drop = spinat_client_begin(client, ctx, out);
 
-	if (spinat_permit_hold(&m->permits, index, remote, map->sessions == 0) != 0)
-		return -ENOSPC;
+	if (drop != SPINAT_DROP_NONE)
+		return drop;
+	if (spinat_permit_hold(&m->permits, index, remote, map->sessions == 0) != 0) {
+		client->sessions--;
+		return SPINAT_DROP_SESSIONS_FULL;
+	}
 	map->sessions++;
-	return 0;
+	return SPINAT_DROP_NONE;
 }
 
 void
@@ -322,6 +307,7 @@ spinat_mapping_release(
 	struct spinat_mapping *map = &m->rows[index];
 
 	spinat_permit_release(&m->permits, index, remote);
+	m->clients.rows[map->client].sessions--;
 	if (--map->sessions == 0)
 		spinat_mapping_drop_unused(m, pools, index);
 }
@@ -330,16 +316,17 @@ void
 spinat_mapping_drop_unused(struct spinat_mappings *m, struct spinat_pools *pools, uint32_t index)
 {
 	struct spinat_mapping *map = &m->rows[index];
-	const struct spinat_key in = inside_key(map->realm, map->in_addr, map->in_port, map->proto);
+	const struct spinat_key in = inside_key(map);
 	const struct spinat_key out = outside_key(map->out_addr, map->out_port, map->proto);
 
 	if (map->sessions != 0)
 		return;
 	spinat_index_del(&m->index, spinat_hash_key(&in), index << 1 | SPINAT_OUT);
 	spinat_index_del(&m->index, spinat_hash_key(&out), index << 1 | SPINAT_IN);
-	release_client(m, map->client);
-	spinat_port_free(spinat_pools_find(pools, map->out_addr), spinat_transport(map->proto),
-		map->out_port);
+	spinat_client_release(
+		&m->clients.rows[map->client], pools, map->proto, map->out_addr, map->out_port);
+	m->clients.rows[map->client].mappings--;
+	drop_client(m, map->client);
 	put_row(m, index);
 }
 

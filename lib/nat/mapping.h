@@ -10,14 +10,16 @@
 #include <rte_byteorder.h>
 
 #include "config/conf.h"
+#include "nat/allowance.h"
 #include "nat/pool.h"
 #include "packet/drop.h"
 #include "packet/packet.h"
 
 /*
  * Mappings of one worker: inside endpoint to outside endpoint, independent of the remote one
- * (RFC 4787 REQ-1), with the remote addresses that address-dependent filtering lets in. A mapping
- * lives as long as it has sessions. Owner only, but for the telemetry reads marked so.
+ * (RFC 4787 REQ-1) unless the realm says else, with the remote addresses that address-dependent
+ * filtering lets in. A mapping lives as long as it has sessions. Owner only, but for the telemetry
+ * reads marked so.
  */
 
 struct spinat_mapping {
@@ -31,6 +33,9 @@ struct spinat_mapping {
 	uint32_t client; /* row, see nat/client.h */
 	uint32_t sessions;
 	uint32_t created; /* seconds since start */
+	/* where the mapping depends on the remote endpoint, or on its address alone; else 0 */
+	rte_be32_t remote_addr;
+	rte_be16_t remote_port;
 };
 
 struct spinat_mappings;
@@ -42,14 +47,11 @@ void spinat_mappings_free(struct spinat_mappings *m);
 
 /** What a packet from inside needs a mapping for. */
 struct spinat_mapping_request {
-	const struct spinat_conf *conf;
-	struct spinat_pools *pools;
-	rte_be32_t in_addr;
-	rte_be16_t in_port;
+	struct spinat_client_ctx ctx;
+	rte_be32_t in_addr, remote_addr;
+	rte_be16_t in_port, remote_port;
 	uint16_t realm;
 	uint8_t proto;
-	uint16_t worker, n_workers;
-	uint32_t now_s;
 };
 
 /**
@@ -83,9 +85,11 @@ struct spinat_mapping *spinat_mapping_at(struct spinat_mappings *m, uint32_t ind
 /**
  * A session begins: counts it and lets its remote address in.
  *
- * @return 0, or -ENOSPC: nothing is counted
+ * @param out whether the client began it
+ * @return SPINAT_DROP_NONE, or why there can be none: nothing is counted then
  */
-int spinat_mapping_hold(struct spinat_mappings *m, uint32_t index, rte_be32_t remote);
+enum spinat_drop spinat_mapping_hold(struct spinat_mappings *m, const struct spinat_client_ctx *ctx,
+	uint32_t index, rte_be32_t remote, bool out);
 
 /** A session is gone. The last one takes the mapping and its port with it. */
 void spinat_mapping_release(

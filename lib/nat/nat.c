@@ -8,6 +8,7 @@
 #include <rte_malloc.h>
 #include <rte_tcp.h>
 
+#include "nat/deterministic.h"
 #include "nat/hash.h"
 #include "nat/nat.h"
 #include "nat/tcp.h"
@@ -88,7 +89,10 @@ redirect_of_server(const struct spinat_conf *conf, const struct spinat_key *key)
 
 		if (r->inside != key->src || r->realm != key->realm)
 			continue;
-		if (r->proto == key->proto && r->inside_port == key->sport)
+		if (r->proto == key->proto &&
+			(r->n_ports == 0 ||
+				(uint16_t)(rte_be_to_cpu_16(key->sport) -
+					   rte_be_to_cpu_16(r->inside_port)) < r->n_ports))
 			return r;
 		if (r->proto == 0 && key->proto == IPPROTO_UDP &&
 			key->sport == RTE_BE16(SPINAT_NATT_PORT))
@@ -116,6 +120,9 @@ spinat_nat_owner_in(
 		if (r != NULL)
 			return spinat_owner(r->inside, r->realm, n_workers);
 	}
+	if (o->kinds & SPINAT_OUTSIDE_DETERMINISTIC)
+		return spinat_owner(
+			spinat_deterministic_host(conf, o, key->dport), o->realm, n_workers);
 	return spinat_port_owner(key->dport, n_workers);
 }
 
@@ -235,6 +242,19 @@ add_static(struct spinat_nat *nat, const struct spinat_conf *conf, const struct 
 	return add_flow(nat, conf, meta, e, now_s, flow);
 }
 
+static struct spinat_client_ctx
+client_ctx(const struct spinat_nat *nat, const struct spinat_conf *conf, uint32_t now_s)
+{
+	return (struct spinat_client_ctx){
+		.conf = conf,
+		.pools = nat->pools,
+		.worker = nat->worker,
+		.n_workers = nat->n_workers,
+		.now_s = now_s,
+		.restoring = nat->restoring,
+	};
+}
+
 /* On failure a mapping that no other session holds is gone. */
 static enum spinat_drop
 add_session(struct spinat_nat *nat, const struct spinat_conf *conf, const struct spinat_meta *meta,
@@ -260,12 +280,14 @@ add_session(struct spinat_nat *nat, const struct spinat_conf *conf, const struct
 		.proto = key->proto,
 		.dir = SPINAT_IN,
 	};
+	const struct spinat_client_ctx ctx = client_ctx(nat, conf, now_s);
 	enum spinat_drop drop;
 
 	spinat_table_prefetch(nat->table, &back);
-	if (spinat_mapping_hold(nat->mappings, mapping, remote) != 0) {
+	drop = spinat_mapping_hold(nat->mappings, &ctx, mapping, remote, key->dir == SPINAT_OUT);
+	if (drop != SPINAT_DROP_NONE) {
 		spinat_mapping_drop_unused(nat->mappings, nat->pools, mapping);
-		return SPINAT_DROP_SESSIONS_FULL;
+		return drop;
 	}
 	drop = add_flow(nat, conf, meta, &e, now_s, flow);
 	if (drop != SPINAT_DROP_NONE)
@@ -289,26 +311,25 @@ spinat_nat_outbound(struct spinat_nat *nat, const struct spinat_conf *conf,
 		e.out_port = key->sport;
 		return add_static(nat, conf, meta, &e, now_s, flow);
 	}
-	drop = may_open(conf, meta);
+	r = redirect_of_server(conf, key);
+	drop = r != NULL && meta->kind == SPINAT_KIND_OTHER ? SPINAT_DROP_NONE
+							    : may_open(conf, meta);
 	if (drop != SPINAT_DROP_NONE)
 		return drop;
-	r = redirect_of_server(conf, key);
 	if (r != NULL) {
 		e.out_addr = r->outside;
-		e.out_port = r->proto == 0 ? key->sport : r->outside_port;
+		e.out_port = spinat_redirect_outside_port(r, key->sport);
 		return add_static(nat, conf, meta, &e, now_s, flow);
 	}
 	drop = spinat_mapping_get(nat->mappings,
 		&(struct spinat_mapping_request){
-			.conf = conf,
-			.pools = nat->pools,
+			.ctx = client_ctx(nat, conf, now_s),
 			.in_addr = key->src,
 			.in_port = key->sport,
+			.remote_addr = key->dst,
+			.remote_port = key->dport,
 			.realm = key->realm,
 			.proto = key->proto,
-			.worker = nat->worker,
-			.n_workers = nat->n_workers,
-			.now_s = now_s,
 		},
 		&mapping);
 	if (drop != SPINAT_DROP_NONE)
@@ -365,15 +386,15 @@ spinat_nat_inbound(struct spinat_nat *nat, const struct spinat_conf *conf,
 		e.realm = o->realm;
 		return add_static(nat, conf, meta, &e, now_s, flow);
 	}
-	if (o->kinds & SPINAT_OUTSIDE_REDIRECT && meta->kind == SPINAT_KIND_FLOW)
+	if (o->kinds & SPINAT_OUTSIDE_REDIRECT)
 		r = spinat_conf_redirect(conf, key->dst, key->proto, key->dport);
 	if (r == NULL)
 		return inbound_mapping(nat, conf, meta, now_s, flow);
-	drop = may_open(conf, meta);
+	drop = meta->kind == SPINAT_KIND_OTHER ? SPINAT_DROP_NONE : may_open(conf, meta);
 	if (drop != SPINAT_DROP_NONE)
 		return drop;
 	e.in_addr = r->inside;
-	e.in_port = r->proto == 0 ? key->dport : r->inside_port;
+	e.in_port = spinat_redirect_inside_port(r, key->dport);
 	e.realm = r->realm;
 	return add_static(nat, conf, meta, &e, now_s, flow);
 }

@@ -30,6 +30,7 @@ struct spinat_nat {
 	uint32_t sweep_at; /* next index the sweep looks at */
 	uint32_t generation; /* configuration that flows are checked against */
 	uint32_t validate_left; /* flows still to be checked against it */
+	bool restoring; /* flows are made that were there before a restart */
 	uint64_t created, expired, closed; /* closed: no longer permitted after a reload */
 };
 

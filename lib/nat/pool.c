@@ -8,6 +8,7 @@
 #include <rte_branch_prediction.h>
 #include <rte_malloc.h>
 
+#include "nat/deterministic.h"
 #include "nat/hash.h"
 #include "nat/pool.h"
 
@@ -16,6 +17,9 @@
 
 struct spinat_ports {
 	uint64_t used[SPINAT_TRANSPORTS][WORDS] __rte_cache_aligned;
+	/* a bit for every 64 ports: a client's block begins there. 64 blocks of 64 ports are the
+	 * least that a worker has, so no two workers write one word */
+	uint64_t blocks[WORDS / 64];
 	rte_be32_t addr;
 };
 
@@ -199,6 +203,79 @@ spinat_port_take(struct spinat_ports *p, enum spinat_transport tp, rte_be16_t po
 	return true;
 }
 
+rte_be16_t
+spinat_port_alloc_block(
+	struct spinat_ports *p, enum spinat_transport tp, const struct spinat_port_wish *wish)
+{
+	const unsigned int first = wish->first / 64, n = wish->last / 64u - first + 1;
+	const unsigned int start = (uint64_t)wish->random * n >> 32;
+	const uint16_t want = rte_be_to_cpu_16(wish->port);
+	const uint64_t parity = want & 1 ? 0xaaaaaaaaaaaaaaaau : 0x5555555555555555u;
+	uint64_t *used = p->used[tp];
+
+	if (want >= wish->first && want <= wish->last && !wish->reserved(wish->ctx, wish->port) &&
+		spinat_port_take(p, tp, wish->port))
+		return wish->port;
+	for (unsigned int i = 0; i < 2 * n; i++) {
+		/* once round for ports of the same parity, once more for the others */
+		const unsigned int at = start + (i < n ? i : i - n);
+		const unsigned int w = first + (at < n ? at : at - n);
+		uint16_t port = pick_in_word(&used[w], w,
+			range_mask(w, wish->first, wish->last) & (i < n ? parity : ~parity),
+			wish->random & 63, wish);
+		if (port != 0)
+			return rte_cpu_to_be_16(port);
+	}
+	return 0;
+}
+
+bool
+spinat_block_take(struct spinat_ports *p, const struct spinat_realm_conf *realm, uint16_t first)
+{
+	const uint64_t bit = UINT64_C(1) << (first / 64 % 64);
+
+	if (first < realm->block_first ||
+		(uint32_t)(first - realm->block_first) >=
+			(uint32_t)realm->blocks * realm->block_size ||
+		p->blocks[first / 64 / 64] & bit)
+		return false;
+	p->blocks[first / 64 / 64] |= bit;
+	return true;
+}
+
+uint16_t
+spinat_block_alloc(struct spinat_ports *p, const struct spinat_realm_conf *realm, uint16_t worker,
+	uint16_t n_workers, uint32_t random)
+{
+	const unsigned int n = realm->blocks, start = (uint64_t)random * n >> 32;
+
+	for (unsigned int i = 0; i < n; i++) {
+		const unsigned int at = start + i < n ? start + i : start + i - n;
+		const uint16_t first = realm->block_first + at * realm->block_size;
+
+		if (spinat_port_owner(rte_cpu_to_be_16(first), n_workers) == worker &&
+			spinat_block_take(p, realm, first))
+			return first;
+	}
+	return 0;
+}
+
+void
+spinat_block_free(struct spinat_ports *p, uint16_t first)
+{
+	p->blocks[first / 64 / 64] &= ~(UINT64_C(1) << (first / 64 % 64));
+}
+
+uint32_t
+spinat_blocks_used(const struct spinat_ports *p)
+{
+	uint32_t n = 0;
+
+	for (unsigned int w = 0; w < RTE_DIM(p->blocks); w++)
+		n += __builtin_popcountll(p->blocks[w]);
+	return n;
+}
+
 void
 spinat_port_free(struct spinat_ports *p, enum spinat_transport tp, rte_be16_t port)
 {
@@ -224,7 +301,10 @@ spinat_pool_address(const struct spinat_conf *conf, uint16_t realm, rte_be32_t i
 	const rte_be32_t *addrs = &conf->pool_addrs[r->first_addr];
 	uint64_t best_weight = 0;
 	rte_be32_t best = 0;
+	uint16_t first;
 
+	if (r->port_allocation == SPINAT_PORTS_DETERMINISTIC)
+		return spinat_deterministic_block(conf, realm, inside, &best, &first) ? best : 0;
 	if (r->n_addrs == 1)
 		return addrs[0];
 	for (uint32_t i = 0; i < r->n_addrs; i++) {

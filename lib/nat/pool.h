@@ -79,6 +79,33 @@ rte_be16_t spinat_port_alloc(
 /** Takes this very port; false where it is in use. Owner of the block only. */
 bool spinat_port_take(struct spinat_ports *p, enum spinat_transport tp, rte_be16_t port);
 
+/**
+ * The same, from anywhere between first and last, which one client has for itself.
+ *
+ * @return the port, or 0 where none is free
+ */
+rte_be16_t spinat_port_alloc_block(
+	struct spinat_ports *p, enum spinat_transport tp, const struct spinat_port_wish *wish);
+
+/**
+ * Takes a block of ports of all protocols for one client, one of the worker's own.
+ *
+ * @param random where to begin to search
+ * @return its first port, host order; 0 where none is left
+ */
+uint16_t spinat_block_alloc(struct spinat_ports *p, const struct spinat_realm_conf *realm,
+	uint16_t worker, uint16_t n_workers, uint32_t random);
+
+/** Takes this very block. False where somebody has it or it is none. */
+bool spinat_block_take(
+	struct spinat_ports *p, const struct spinat_realm_conf *realm, uint16_t first);
+
+/** Gives a block back. */
+void spinat_block_free(struct spinat_ports *p, uint16_t first);
+
+/** Blocks in use; any thread, a snapshot. */
+uint32_t spinat_blocks_used(const struct spinat_ports *p);
+
 /** Gives a port back. Owner of the block only. */
 void spinat_port_free(struct spinat_ports *p, enum spinat_transport tp, rte_be16_t port);
 

@@ -92,6 +92,8 @@ outcome(enum spinat_drop drop)
 	case SPINAT_DROP_SESSIONS_FULL:
 	case SPINAT_DROP_MAPPINGS_FULL:
 	case SPINAT_DROP_CLIENTS_FULL:
+	case SPINAT_DROP_CLIENT_SESSIONS:
+	case SPINAT_DROP_CLIENT_MAPPINGS:
 		return SPINAT_SKIPPED_FULL;
 	case SPINAT_DROP_PORTS_EXHAUSTED:
 		return SPINAT_SKIPPED_CLASH;
@@ -141,15 +143,18 @@ make_session(struct spinat_nat *nat, const struct spinat_conf *conf, const struc
 	uint32_t now_s, struct spinat_flow **flow)
 {
 	const struct spinat_mapping_request req = {
-		.conf = conf,
-		.pools = nat->pools,
+		.ctx = {.conf = conf,
+			.pools = nat->pools,
+			.worker = nat->worker,
+			.n_workers = nat->n_workers,
+			.now_s = now_s,
+			.restoring = true},
 		.in_addr = want->new_addr[SPINAT_IN],
 		.in_port = want->new_port[SPINAT_IN],
+		.remote_addr = want->remote_addr,
+		.remote_port = want->remote_port,
 		.realm = want->realm,
 		.proto = want->proto,
-		.worker = nat->worker,
-		.n_workers = nat->n_workers,
-		.now_s = now_s,
 	};
 	struct spinat_mapping *map;
 	enum spinat_drop drop;
@@ -204,8 +209,10 @@ spinat_nat_restore(struct spinat_nat *nat, const struct spinat_conf *conf,
 	spinat_flow_key(&want, SPINAT_OUT, &key);
 	if (spinat_table_find(nat->table, &key) != NULL)
 		return SPINAT_SKIPPED_CLASH;
+	nat->restoring = true;
 	drop = want.type == SPINAT_FLOW_SESSION ? make_session(nat, conf, &want, now_s, &f)
 						: make(nat, conf, &want, now_s, &f);
+	nat->restoring = false;
 	if (drop == SPINAT_DROP_NONE) {
 		f->state = want.state;
 		f->last_seen = want.last_seen;

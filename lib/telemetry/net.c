@@ -30,6 +30,8 @@ pool_row(struct rte_tel_data *row, const struct spinat_engine *e,
 	rte_tel_data_add_dict_u64(row, "udp", spinat_ports_used(ports, SPINAT_UDP));
 	rte_tel_data_add_dict_u64(row, "tcp", spinat_ports_used(ports, SPINAT_TCP));
 	rte_tel_data_add_dict_u64(row, "icmp", spinat_ports_used(ports, SPINAT_ICMP));
+	if (e->snapshot->conf->realms[o->realm].port_allocation == SPINAT_PORTS_BLOCK)
+		rte_tel_data_add_dict_u64(row, "blocks", spinat_blocks_used(ports));
 }
 
 int

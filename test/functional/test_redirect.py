@@ -4,11 +4,11 @@
 
 import pytest
 from harness import config as cfg
-from harness import ipsec
+from harness import ipsec, wire
 from harness.ipsec import IkeSa, Tunnel
 from harness.lab import Lab
-from harness.plan import A, B, C, POOL, POOL2, REMOTE, REMOTE2
-from scapy.layers.inet import IP, TCP, UDP
+from harness.plan import A, B, C, POOL, POOL2, REMOTE, REMOTE2, TRANSIT
+from scapy.layers.inet import ICMP, IP, TCP, UDP
 
 SERVER = "10.0.0.60"
 RULES = [
@@ -59,6 +59,63 @@ class TestPort:
     def test_no_session_without_syn(self, lab: Lab) -> None:
         lab.outside.send(IP(src=REMOTE, dst=POOL) / TCP(sport=4001, dport=8080, flags="A"))
         lab.silent(tcp_not_syn=1)
+
+
+class TestRunsAndProtocols:
+    """Runs of ports, to other ports of the same number, and protocols that have no ports."""
+
+    @pytest.fixture(scope="class")
+    def config(self) -> cfg.Config:
+        return cfg.default_config(
+            redirect=[
+                {
+                    "outside": POOL,
+                    "protocol": "udp",
+                    "port": "7000-7009",
+                    "inside": B,
+                    "inside_port": 100,
+                },
+                {"outside": POOL, "protocol": "gre", "inside": A},
+                {"outside": POOL, "protocol": 41, "inside": B},
+            ]
+        )
+
+    def test_every_port_of_a_run(self, lab: Lab) -> None:
+        for number in range(10):
+            packet = IP(src=REMOTE, dst=POOL) / UDP(sport=9, dport=7000 + number) / b"q"
+            lab.back(packet, dst=B, dport=100 + number)
+            reply = IP(src=B, dst=REMOTE) / UDP(sport=100 + number, dport=9) / b"a"
+            lab.out(reply, src=POOL, sport=7000 + number)
+        for port in (6999, 7010):
+            lab.outside.send(IP(src=REMOTE, dst=POOL) / UDP(sport=9, dport=port) / b"q")
+        lab.silent(no_mapping=2)
+
+    def test_server_speaks_first_from_a_run(self, lab: Lab) -> None:
+        packet = IP(src=B, dst=REMOTE2) / UDP(sport=105, dport=9) / b"hello"
+        lab.out(packet, src=POOL, sport=7005)
+
+    def test_run_is_never_given_to_a_client(self, lab: Lab) -> None:
+        packet = IP(src=A, dst=REMOTE) / UDP(sport=7003, dport=9) / b"x"
+        assert lab.out(packet, src=POOL).ip.sport not in range(7000, 7010)
+
+    def test_protocols(self, lab: Lab) -> None:
+        for proto, host in ((47, A), (41, B)):
+            body = b"\0\0\x08\0whatever"
+            lab.back(IP(src=REMOTE, dst=POOL, proto=proto) / body, dst=host)
+            lab.out(IP(src=host, dst=REMOTE, proto=proto) / body, src=POOL)
+            lab.out(IP(src=host, dst=REMOTE2, proto=proto) / body, src=POOL)
+        lab.inside.send(IP(src=B, dst=REMOTE, proto=47) / b"not his")
+        lab.silent(protocol=1)
+        lab.outside.send(IP(src=REMOTE, dst=POOL, proto=4) / b"nobody's")
+        lab.silent(no_mapping=1)
+
+    def test_error_about_a_protocol(self, lab: Lab) -> None:
+        sent = IP(src=A, dst=REMOTE, proto=47) / b"\0\0\x08\0whatever"
+        outside = lab.out(sent, src=POOL).ip_bytes
+        lab.outside.send(wire.error_about(TRANSIT, POOL, 3, 4, wire.quoted(outside), 1400))
+        error = lab.inside.receive().ip
+        assert error.dst == A and error[ICMP].type == 3
+        assert bytes(error[ICMP].payload)[12:16] == bytes([10, 0, 0, 2])
 
 
 class TestIpsecGatewayInside:

@@ -149,7 +149,7 @@ check_full_rules(const struct spinat_conf *conf)
 	ck_assert_uint_eq(conf->statics[1].inside, addr("10.0.8.0"));
 	ck_assert_uint_eq(conf->statics[1].outside, addr("198.51.100.0"));
 	ck_assert_uint_eq(conf->statics[1].len, 24);
-	ck_assert_uint_eq(conf->n_redirects, 4);
+	ck_assert_uint_eq(conf->n_redirects, 6);
 	ck_assert_uint_eq(conf->redirects[0].outside, addr("192.0.2.3"));
 	ck_assert_uint_eq(conf->redirects[0].proto, IPPROTO_TCP);
 	ck_assert_uint_eq(conf->redirects[0].outside_port, htons(8080));
@@ -158,6 +158,21 @@ check_full_rules(const struct spinat_conf *conf)
 	ck_assert_uint_eq(conf->redirects[1].inside_port, htons(53));
 	ck_assert_uint_eq(conf->redirects[2].proto, 0);
 	ck_assert_uint_eq(conf->redirects[2].inside, addr("10.0.0.8"));
+	ck_assert_uint_eq(conf->redirects[4].n_ports, 100);
+	ck_assert_ptr_eq(spinat_conf_redirect(conf, addr("192.0.2.2"), IPPROTO_TCP, htons(699)),
+		&conf->redirects[4]);
+	ck_assert_ptr_null(spinat_conf_redirect(conf, addr("192.0.2.2"), IPPROTO_TCP, htons(700)));
+	ck_assert_ptr_null(spinat_conf_redirect(conf, addr("192.0.2.2"), IPPROTO_TCP, htons(599)));
+	ck_assert_uint_eq(
+		spinat_redirect_inside_port(&conf->redirects[4], htons(699)), htons(1699));
+	ck_assert_uint_eq(
+		spinat_redirect_outside_port(&conf->redirects[4], htons(1699)), htons(699));
+	ck_assert_ptr_eq(
+		spinat_conf_redirect(conf, addr("192.0.2.2"), IPPROTO_GRE, 0), &conf->redirects[5]);
+	ck_assert(spinat_conf_exempt(conf, 0, addr("10.0.0.9"), addr("203.0.113.9")));
+	ck_assert(!spinat_conf_exempt(conf, 0, addr("10.3.0.9"), addr("203.0.113.9")));
+	ck_assert(spinat_conf_exempt(conf, 0, addr("10.3.0.9"), addr("203.0.114.9")));
+	ck_assert(!spinat_conf_exempt(conf, 1, addr("10.0.0.9"), addr("203.0.113.9")));
 }
 
 START_TEST(every_key)

@@ -199,11 +199,11 @@ static const struct {
 		": number of interfaces: found 4, running with 3" RESTART},
 	{"net_null = { };", "", ": number of drivers: found 1, running with 2" RESTART},
 	{"rx_descriptors = 64", "rx_descriptors = 65",
-		":47: drivers.net_ring: found other values than the devices run with" RESTART},
+		":49: drivers.net_ring: found other values than the devices run with" RESTART},
 	{"net_null = { };", "net_null = { promiscuous = false; };",
-		":50: drivers.net_null: found other values than the devices run with" RESTART},
+		":52: drivers.net_null: found other values than the devices run with" RESTART},
 	{"net_null = { };", "net_tap = { };",
-		":50: drivers.net_tap: found other values than the devices run with" RESTART},
+		":52: drivers.net_tap: found other values than the devices run with" RESTART},
 };
 
 START_TEST(one_change)

@@ -1,0 +1,255 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026 the spinat authors
+ */
+#include <netinet/in.h>
+
+#include <rte_random.h>
+
+#include "nat/allowance.h"
+#include "nat/deterministic.h"
+#include "packet/packet.h"
+
+/* A reload may have taken the address that a client had out of its pool: then it gets another one,
+ * and has two while the old mappings end. */
+static rte_be32_t
+outside_of(const struct spinat_client_ctx *ctx, const struct spinat_nat_client *client)
+{
+	const struct spinat_outside_addr *o = spinat_conf_outside(ctx->conf, client->outside);
+
+	if (o != NULL && o->kinds & SPINAT_OUTSIDE_POOL && o->realm == client->realm)
+		return client->outside;
+	return spinat_pool_address(ctx->conf, client->realm, client->inside);
+}
+
+/* What is new from now on has the other address; what is old keeps its ports, but no block. */
+static void
+move_client(struct spinat_nat_client *client, struct spinat_pools *pools, rte_be32_t outside)
+{
+	while (client->n_blocks > 0)
+		spinat_block_free(spinat_pools_find(pools, client->outside),
+			client->block[--client->n_blocks]);
+	client->outside = outside;
+}
+
+enum spinat_drop
+spinat_client_get(struct spinat_clients *c, const struct spinat_client_ctx *ctx, uint16_t realm,
+	rte_be32_t inside, rte_be32_t outside, uint32_t *row)
+{
+	rte_be32_t now;
+
+	*row = spinat_client_find(c, realm, inside);
+	if (*row != SPINAT_CLIENT_NONE) {
+		now = outside_of(ctx, &c->rows[*row]);
+		if (now != c->rows[*row].outside)
+			move_client(&c->rows[*row], ctx->pools, now);
+		return now != 0 ? SPINAT_DROP_NONE : SPINAT_DROP_NO_POOL;
+	}
+	if (outside == 0)
+		outside = spinat_pool_address(ctx->conf, realm, inside);
+	if (outside == 0)
+		return SPINAT_DROP_NO_POOL;
+	*row = spinat_client_add(c, realm, inside, outside);
+	if (*row == SPINAT_CLIENT_NONE)
+		return SPINAT_DROP_CLIENTS_FULL;
+	c->rows[*row].tokens = ctx->conf->realms[realm].client_rate;
+	c->rows[*row].second = ctx->now_s;
+	return SPINAT_DROP_NONE;
+}
+
+/* Token bucket: as many new sessions as come in a second fit in, and it fills as time goes on. */
+static bool
+has_token(struct spinat_nat_client *client, const struct spinat_client_ctx *ctx)
+{
+	const uint32_t rate = ctx->conf->realms[client->realm].client_rate;
+	const uint64_t gained = (uint64_t)(ctx->now_s - client->second) * rate;
+
+	if (rate == 0 || ctx->restoring)
+		return true;
+	client->tokens = RTE_MIN(client->tokens + gained, (uint64_t)rate);
+	client->second = ctx->now_s;
+	return client->tokens > 0;
+}
+
+enum spinat_drop
+spinat_client_may_map(struct spinat_nat_client *client, const struct spinat_client_ctx *ctx)
+{
+	const struct spinat_realm_conf *realm = &ctx->conf->realms[client->realm];
+
+	if (!has_token(client, ctx))
+		return SPINAT_DROP_CLIENT_RATE;
+	if (realm->client_mappings != 0 && client->mappings >= realm->client_mappings)
+		return SPINAT_DROP_CLIENT_MAPPINGS;
+	return SPINAT_DROP_NONE;
+}
+
+enum spinat_drop
+spinat_client_begin(struct spinat_nat_client *client, const struct spinat_client_ctx *ctx, bool out)
+{
+	const struct spinat_realm_conf *realm = &ctx->conf->realms[client->realm];
+
+	if (realm->client_sessions != 0 && client->sessions >= realm->client_sessions)
+		return SPINAT_DROP_CLIENT_SESSIONS;
+	/* what strangers begin is not the client's doing */
+	if (out && !has_token(client, ctx))
+		return SPINAT_DROP_CLIENT_RATE;
+	if (out && realm->client_rate != 0 && !ctx->restoring)
+		client->tokens--;
+	client->sessions++;
+	return SPINAT_DROP_NONE;
+}
+
+struct reservation {
+	const struct spinat_conf *conf;
+	rte_be32_t addr;
+	uint8_t proto;
+};
+
+/* IKE is told apart by cookies on 500, and redirected ports belong to their servers. */
+static bool
+port_reserved(const void *ctx, rte_be16_t port)
+{
+	const struct reservation *r = ctx;
+
+	return (r->proto == IPPROTO_UDP && port == RTE_BE16(SPINAT_IKE_PORT)) ||
+	       spinat_conf_redirect(r->conf, r->addr, r->proto, port) != NULL;
+}
+
+/* The block of a client that holds a port, or its number of blocks. */
+static unsigned int
+block_of(const struct spinat_nat_client *client, uint16_t port)
+{
+	unsigned int i = 0;
+
+	while (i < client->n_blocks && (uint16_t)(port - client->block[i]) >= client->block_size)
+		i++;
+	return i;
+}
+
+static void
+add_block(struct spinat_nat_client *client, const struct spinat_realm_conf *realm, uint16_t first)
+{
+	client->block_size = realm->block_size;
+	client->block[client->n_blocks] = first;
+	client->in_block[client->n_blocks++] = 0;
+}
+
+static rte_be16_t
+port_in_block(const struct spinat_nat_client *client, const struct spinat_client_ctx *ctx,
+	struct spinat_ports *ports, uint8_t proto, uint16_t first, struct spinat_port_wish *wish)
+{
+	wish->first = first;
+	wish->last = first + ctx->conf->realms[client->realm].block_size - 1;
+	return spinat_port_alloc_block(ports, spinat_transport(proto), wish);
+}
+
+/* From the blocks that it has, then from another one. */
+static rte_be16_t
+port_of_blocks(struct spinat_nat_client *client, const struct spinat_client_ctx *ctx,
+	struct spinat_ports *ports, uint8_t proto, struct spinat_port_wish *wish)
+{
+	const struct spinat_realm_conf *realm = &ctx->conf->realms[client->realm];
+	rte_be16_t port;
+	uint16_t first;
+
+	for (unsigned int i = 0; i < client->n_blocks; i++) {
+		port = port_in_block(client, ctx, ports, proto, client->block[i], wish);
+		if (port != 0) {
+			client->in_block[i]++;
+			return port;
+		}
+	}
+	if (client->n_blocks >= realm->client_blocks)
+		return 0;
+	first = spinat_block_alloc(ports, realm, ctx->worker, ctx->n_workers, wish->random);
+	if (first == 0)
+		return 0;
+	port = port_in_block(client, ctx, ports, proto, first, wish);
+	if (port == 0) {
+		spinat_block_free(ports, first);
+		return 0;
+	}
+	add_block(client, realm, first);
+	client->in_block[client->n_blocks - 1] = 1;
+	return port;
+}
+
+rte_be16_t
+spinat_client_port(struct spinat_nat_client *client, const struct spinat_client_ctx *ctx,
+	uint8_t proto, rte_be16_t in_port)
+{
+	const struct reservation reservation = {
+		.conf = ctx->conf, .addr = client->outside, .proto = proto};
+	struct spinat_ports *ports = spinat_pools_find(ctx->pools, client->outside);
+	struct spinat_port_wish wish = {
+		.port = in_port,
+		/* identifiers of ICMP queries have no well-known range to stay out of */
+		.first = proto == IPPROTO_ICMP ? 1 : ctx->conf->port_first,
+		.last = proto == IPPROTO_ICMP ? UINT16_MAX : ctx->conf->port_last,
+		.worker = ctx->worker,
+		.n_workers = ctx->n_workers,
+		.random = (uint32_t)rte_rand(),
+		.reserved = port_reserved,
+		.ctx = &reservation,
+	};
+	rte_be32_t outside;
+	uint16_t first;
+
+	if (ports == NULL)
+		return 0;
+	switch (ctx->conf->realms[client->realm].port_allocation) {
+	case SPINAT_PORTS_ANY:
+		return spinat_port_alloc(ports, spinat_transport(proto), &wish);
+	case SPINAT_PORTS_BLOCK:
+		return port_of_blocks(client, ctx, ports, proto, &wish);
+	case SPINAT_PORTS_DETERMINISTIC:
+		if (!spinat_deterministic_block(
+			    ctx->conf, client->realm, client->inside, &outside, &first))
+			return 0;
+		return port_in_block(client, ctx, ports, proto, first, &wish);
+	}
+	return 0;
+}
+
+bool
+spinat_client_take(struct spinat_nat_client *client, const struct spinat_client_ctx *ctx,
+	uint8_t proto, rte_be16_t port)
+{
+	const struct spinat_realm_conf *realm = &ctx->conf->realms[client->realm];
+	struct spinat_ports *ports = spinat_pools_find(ctx->pools, client->outside);
+	const uint16_t first = rte_be_to_cpu_16(port) & ~(realm->block_size - 1);
+	unsigned int i;
+
+	if (ports == NULL)
+		return false;
+	if (realm->port_allocation != SPINAT_PORTS_BLOCK)
+		return spinat_port_take(ports, spinat_transport(proto), port);
+	i = block_of(client, rte_be_to_cpu_16(port));
+	if (i == client->n_blocks &&
+		(i >= realm->client_blocks || !spinat_block_take(ports, realm, first)))
+		return false;
+	if (!spinat_port_take(ports, spinat_transport(proto), port)) {
+		if (i == client->n_blocks)
+			spinat_block_free(ports, first);
+		return false;
+	}
+	if (i == client->n_blocks)
+		add_block(client, realm, first);
+	client->in_block[i]++;
+	return true;
+}
+
+void
+spinat_client_release(struct spinat_nat_client *client, struct spinat_pools *pools, uint8_t proto,
+	rte_be32_t outside, rte_be16_t port)
+{
+	struct spinat_ports *ports = spinat_pools_find(pools, outside);
+	unsigned int i = block_of(client, rte_be_to_cpu_16(port));
+
+	spinat_port_free(ports, spinat_transport(proto), port);
+	if (outside != client->outside || i == client->n_blocks || --client->in_block[i] != 0)
+		return;
+	spinat_block_free(ports, client->block[i]);
+	client->n_blocks--;
+	client->block[i] = client->block[client->n_blocks];
+	client->in_block[i] = client->in_block[client->n_blocks];
+}

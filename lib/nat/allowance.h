@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026 the spinat authors
+ */
+#ifndef SPINAT_NAT_ALLOWANCE_H
+#define SPINAT_NAT_ALLOWANCE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include <rte_byteorder.h>
+
+#include "config/conf.h"
+#include "nat/client.h"
+#include "nat/pool.h"
+#include "packet/drop.h"
+
+/*
+ * What the realm of a client allows it: an outside address, ports from anywhere or from blocks, and
+ * how many sessions and mappings (RFC 6888 REQ-2, REQ-4, REQ-5). Owner only.
+ */
+
+/** What allocates for a client: the same for all calls of one packet. */
+struct spinat_client_ctx {
+	const struct spinat_conf *conf;
+	struct spinat_pools *pools;
+	uint16_t worker, n_workers;
+	uint32_t now_s;
+	bool restoring; /* from before a restart: does not count against the rate */
+};
+
+/**
+ * The row of an inside host, a new one where it has none.
+ *
+ * @param outside its outside address where the row is new; 0: as the pool says
+ * @return SPINAT_DROP_NONE; SPINAT_DROP_CLIENTS_FULL; SPINAT_DROP_NO_POOL
+ */
+enum spinat_drop spinat_client_get(struct spinat_clients *c, const struct spinat_client_ctx *ctx,
+	uint16_t realm, rte_be32_t inside, rte_be32_t outside, uint32_t *row);
+
+/** Whether the limits of its realm let a host have one mapping more. */
+enum spinat_drop spinat_client_may_map(
+	struct spinat_nat_client *client, const struct spinat_client_ctx *ctx);
+
+/** A session begins: counts it, unless a limit of the realm forbids it. @param out from inside */
+enum spinat_drop spinat_client_begin(
+	struct spinat_nat_client *client, const struct spinat_client_ctx *ctx, bool out);
+
+/**
+ * Takes an outside port for a client the way its realm allocates them: from anywhere, from its
+ * blocks, of which it may get another one, or from the one block that its address gives it.
+ *
+ * @param in_port the inside port, whose number or parity is preferred
+ * @return the port, 0 where there is none
+ */
+rte_be16_t spinat_client_port(struct spinat_nat_client *client, const struct spinat_client_ctx *ctx,
+	uint8_t proto, rte_be16_t in_port);
+
+/** Takes this very port, as it was before a restart. False where somebody has it. */
+bool spinat_client_take(struct spinat_nat_client *client, const struct spinat_client_ctx *ctx,
+	uint8_t proto, rte_be16_t port);
+
+/** Gives a port back, and the block that it was the last one in. */
+void spinat_client_release(struct spinat_nat_client *client, struct spinat_pools *pools,
+	uint8_t proto, rte_be32_t outside, rte_be16_t port);
+
+#endif
