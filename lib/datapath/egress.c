@@ -134,13 +134,15 @@ send_or_resolve(struct spinat_worker *w, const struct spinat_slot *s,
  */
 static void
 send_fragmented(struct spinat_worker *w, const struct spinat_slot *s,
-	const struct spinat_nexthop *nh, uint16_t realm)
+	const struct spinat_nexthop *nh, uint16_t realm, bool new_id)
 {
 	struct rte_mempool *pool = w->engine->pool;
 	struct rte_mbuf *pieces[MAX_PIECES];
 	int n;
 
 	rte_pktmbuf_adj(s->m, s->meta.l3);
+	if (new_id)
+		rte_pktmbuf_mtod(s->m, struct rte_ipv4_hdr *)->packet_id = spinat_next_ip_id(w);
 	n = rte_ipv4_fragment_packet(s->m, pieces, MAX_PIECES, nh->mtu, pool, pool);
 	if (n < 0) {
 		spinat_drop(w, s->m, SPINAT_DROP_NO_MBUF);
@@ -185,7 +187,10 @@ forward_slow(struct spinat_worker *w, struct spinat_slot *s, const struct spinat
 	else
 		w->stats.routed++;
 	if (s->meta.l3_len > nh->mtu)
-		send_fragmented(w, s, nh, realm);
+		/* fragments that came have their new identification already */
+		send_fragmented(w, s, nh, realm,
+			f != NULL && s->meta.key.dir == SPINAT_OUT &&
+				!(s->meta.flags & SPINAT_META_FRAG));
 	else
 		send_or_resolve(w, s, nh, s->m, s->meta.l3, realm);
 }

@@ -140,6 +140,7 @@ create_worker(struct spinat_engine *e, uint16_t id, unsigned int lcore,
 	w->id = id;
 	w->lcore = lcore;
 	w->icmp_tokens = conf->limits.icmp_rate;
+	w->ip_ids = rte_rand();
 	snprintf(name, sizeof(name), "worker%u", id);
 	w->in = rte_ring_create(name, RING_SIZE, socket, RING_F_SC_DEQ);
 	w->nat = spinat_nat_create(conf, id, e->n_workers, e->pools, e->qsbr, socket);

@@ -124,6 +124,7 @@ struct spinat_worker {
 	uint32_t now_s;
 	uint64_t tick_tsc; /* TSC at now_ms */
 	uint32_t icmp_tokens; /* errors that may be sent before the next second */
+	uint16_t ip_ids; /* identifications given out, see spinat_next_ip_id */
 	struct rte_ring *in; /* from other workers and the control lcore */
 	struct spinat_nat *nat;
 	struct spinat_binder *binder;

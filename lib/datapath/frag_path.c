@@ -3,6 +3,8 @@
  */
 #include <string.h>
 
+#include <rte_ip.h>
+
 #include "datapath/path.h"
 #include "nat/hash.h"
 
@@ -17,6 +19,17 @@ frag_owner(const struct spinat_worker *w, const struct spinat_key *key)
 	return spinat_owner(key->dir == SPINAT_OUT ? key->dst : key->src, 0, w->engine->n_workers);
 }
 
+/* All fragments of a datagram get the identification that its first one was given. */
+static void
+write_ip_id(const struct spinat_slot *s, rte_be16_t id)
+{
+	struct rte_ipv4_hdr *ip = rte_pktmbuf_mtod_offset(s->m, struct rte_ipv4_hdr *, s->meta.l3);
+
+	ip->hdr_checksum =
+		spinat_csum_apply(ip->hdr_checksum, spinat_csum_delta16(ip->packet_id, id));
+	ip->packet_id = id;
+}
+
 /* A later fragment: addresses as the first one's verdict says, nothing behind the IPv4 header. */
 static void
 follow(struct spinat_worker *w, struct spinat_slot *s, const struct spinat_frag_verdict *verdict)
@@ -29,6 +42,7 @@ follow(struct spinat_worker *w, struct spinat_slot *s, const struct spinat_frag_
 		spinat_drop(w, s->m, SPINAT_DROP_FRAG_REFUSED);
 		return;
 	}
+	write_ip_id(s, verdict->ip_id);
 	if (verdict->src == s->meta.key.src && verdict->dst == s->meta.key.dst) {
 		s->meta.key.realm = verdict->realm;
 		spinat_forward(w, s, NULL);
@@ -43,22 +57,26 @@ follow(struct spinat_worker *w, struct spinat_slot *s, const struct spinat_frag_
 
 /* What a decision about the first fragment means for the others. */
 static struct spinat_frag_verdict
-verdict_for_others(const struct spinat_slot *s, const struct spinat_verdict *v)
+verdict_for_others(
+	struct spinat_worker *w, const struct spinat_slot *s, const struct spinat_verdict *v)
 {
 	const bool out = s->meta.key.dir == SPINAT_OUT;
 	struct spinat_frag_verdict verdict = {
 		.src = s->meta.key.src,
 		.dst = s->meta.key.dst,
 		.realm = s->meta.key.realm,
+		.ip_id = s->meta.ip_id,
 		.drop = v->drop,
 	};
 
 	if (v->drop == SPINAT_DROP_NONE && v->n > 0) {
 		verdict.realm = v->flow[0]->realm;
-		if (out)
+		if (out) {
 			verdict.src = v->flow[0]->new_addr[SPINAT_OUT];
-		else
+			verdict.ip_id = spinat_next_ip_id(w);
+		} else {
 			verdict.dst = v->flow[0]->new_addr[SPINAT_IN];
+		}
 	}
 	return verdict;
 }
@@ -95,7 +113,7 @@ first_fragment(struct spinat_worker *w, struct spinat_slot *s)
 	spinat_decide(w, s, &v);
 	if (v.taken)
 		return;
-	verdict = verdict_for_others(s, &v);
+	verdict = verdict_for_others(w, s, &v);
 	switch (spinat_frag_input(w->frags, s->m, &copy.meta, w->now_ms, &known, &drop)) {
 	case SPINAT_FRAG_FIRST:
 		n = spinat_frag_learn(
@@ -108,10 +126,12 @@ first_fragment(struct spinat_worker *w, struct spinat_slot *s)
 	case SPINAT_FRAG_HELD:
 		return; /* not said of a first fragment */
 	}
-	if (drop != SPINAT_DROP_NONE)
+	if (drop != SPINAT_DROP_NONE) {
 		spinat_drop(w, s->m, drop);
-	else
+	} else {
+		write_ip_id(s, verdict.ip_id);
 		spinat_forward(w, s, v.n > 0 ? v.flow[0] : NULL);
+	}
 	release_held(w, &copy, held, n, &verdict);
 }
 

@@ -22,6 +22,19 @@ enum spinat_unreach {
 	SPINAT_UNREACH_ADMIN = 13,
 };
 
+/**
+ * An IPv4 identification for a datagram in fragments that leaves with an outside address, which many
+ * inside hosts share (RFC 6864 5.3.1). Each worker has a share of the numbers, and takes them one
+ * after the other, so that none comes again soon.
+ */
+static inline rte_be16_t
+spinat_next_ip_id(struct spinat_worker *w)
+{
+	const uint16_t workers = rte_align32pow2(w->engine->n_workers);
+
+	return rte_cpu_to_be_16(w->ip_ids++ * workers + w->id);
+}
+
 /** A packet in flight through the stages. */
 struct spinat_slot {
 	struct spinat_meta meta;

@@ -33,6 +33,7 @@ struct spinat_frag_verdict {
 	rte_be32_t src; /* source address to write */
 	rte_be32_t dst; /* destination address to write */
 	uint16_t realm; /* realm in which dst is routed */
+	rte_be16_t ip_id; /* identification to write */
 	uint8_t drop; /* enum spinat_drop: not NONE = the first one was dropped */
 };
 

@@ -39,12 +39,12 @@ def send(side: Side, parts: Sequence[bytes], order: Sequence[int]) -> None:
         side.send(parts[i])
 
 
-def expect(side: Side, whole: bytes, size: int, count: int) -> None:
+def expect(side: Side, whole: bytes, size: int, count: int, new_id: bool = False) -> None:
     """As many fragments as were sent, each cut where it was cut, the datagram whole and right."""
     got = [frame.ip_bytes for frame in side.receive_all(count)]
     for raw in got:
         wire.assert_valid(raw)
-    expected = wire.fragments(whole, size)
+    expected = wire.fragments(wire.with_id(whole, got[0]) if new_id else whole, size)
     assert sorted(map(wire.fragment_offset, got)) == sorted(map(wire.fragment_offset, expected))
     for raw in sorted(got, key=wire.fragment_offset):
         wire.assert_same(raw, expected[wire.fragment_offset(raw) // size])
@@ -57,7 +57,8 @@ def pass_out(
     parts = wire.fragments(packet, 800)
     assert len(parts) == len(order)
     send(lab.inside, parts, order)
-    expect(lab.outside, wire.translated(packet, src=POOL, sport=sport), 800, len(order))
+    whole = wire.translated(packet, src=POOL, sport=sport)
+    expect(lab.outside, whole, 800, len(order), new_id=True)
 
 
 def pass_back(
@@ -144,10 +145,23 @@ class TestOrders(Taps):
         for part in (a[2], b[1], a[1], b[0], b[2], a[0]):
             lab.inside.send(part)
         got = [frame.ip_bytes for frame in lab.outside.receive_all(6)]
-        for packet in (first, second):
-            mine = [raw for raw in got if IP(raw).id == packet.id]
+        # in order of their first fragments, which came after later ones
+        for packet, ident in ((second, IP(got[0]).id), (first, IP(got[-1]).id)):
+            mine = [raw for raw in got if IP(raw).id == ident]
             expected = wire.translated(packet, src=POOL, sport=3003)
-            wire.assert_same(wire.reassemble(mine), expected)
+            wire.assert_same(wire.reassemble(mine), wire.with_id(expected, mine[0]))
+
+    def test_same_identification_to_one_remote(self, lab: Lab) -> None:
+        """They get one each, or the remote would put their pieces together (RFC 6864 5.3.1)."""
+        first, second = udp_out(A, 3010, ident=0x7778), udp_out(C, 3012, ident=0x7778)
+        a, b = wire.fragments(first, 800), wire.fragments(second, 800)
+        for part in (a[0], b[0], a[1], b[1], a[2], b[2]):
+            lab.inside.send(part)
+        got = [frame.ip_bytes for frame in lab.outside.receive_all(6)]
+        assert IP(got[0]).id != IP(got[1]).id
+        for packet, port, mine in ((first, 3010, got[::2]), (second, 3012, got[1::2])):
+            expected = wire.translated(packet, src=POOL, sport=port)
+            wire.assert_same(wire.reassemble(mine), wire.with_id(expected, mine[0]))
 
     def test_two_clients_with_one_identification(self, lab: Lab) -> None:
         """Told apart inside; to different remotes they do not meet outside either."""
@@ -160,14 +174,15 @@ class TestOrders(Taps):
         for packet, port in ((first, 3004), (second, 3005)):
             mine = [raw for raw in got if IP(raw).dst == packet.dst]
             expected = wire.translated(packet, src=POOL, sport=port)
-            wire.assert_same(wire.reassemble(mine), expected)
+            wire.assert_same(wire.reassemble(mine), wire.with_id(expected, mine[0]))
 
     def test_smallest_pieces(self, lab: Lab) -> None:
         """Eight bytes each, first one last."""
         packet = udp_out(A, 3006, body=bytes(range(40)))
         parts = wire.fragments(packet, 8)
         send(lab.inside, parts, list(reversed(range(len(parts)))))
-        expect(lab.outside, wire.translated(packet, src=POOL, sport=3006), 8, len(parts))
+        whole = wire.translated(packet, src=POOL, sport=3006)
+        expect(lab.outside, whole, 8, len(parts), new_id=True)
 
 
 class TestRefused(Taps):
@@ -189,7 +204,8 @@ class TestRefused(Taps):
         packet = udp_out(A, 4001)
         parts = wire.fragments(packet, 800)
         send(lab.inside, parts, (0, 0, 1, 1, 2))
-        expect(lab.outside, wire.translated(packet, src=POOL, sport=4001), 800, 3)
+        whole = wire.translated(packet, src=POOL, sport=4001)
+        expect(lab.outside, whole, 800, 3, new_id=True)
         lab.silent(frag_overlap=2)
 
     def test_first_fragment_never_comes(self, lab: Lab) -> None:
@@ -271,11 +287,24 @@ class TestSmallerMtuOutside:
         lab.inside.send(packet)
         got = [frame.ip_bytes for frame in lab.outside.receive_all(2)]
         assert all(len(raw) <= 1000 for raw in got)
-        wire.assert_same(wire.reassemble(got), wire.translated(packet, src=POOL, sport=7000))
+        whole = wire.translated(packet, src=POOL, sport=7000)
+        wire.assert_same(wire.reassemble(got), wire.with_id(whole, got[0]))
 
     def test_fragments_are_cut_further(self, lab: Lab) -> None:
         packet = udp_out(A, 7001)
         send(lab.inside, wire.fragments(packet, 1200), (0, 1))
         got = [frame.ip_bytes for frame in lab.outside.receive_all(4)]
         assert all(len(raw) <= 1000 for raw in got)
-        wire.assert_same(wire.reassemble(got), wire.translated(packet, src=POOL, sport=7001))
+        whole = wire.translated(packet, src=POOL, sport=7001)
+        wire.assert_same(wire.reassemble(got), wire.with_id(whole, got[0]))
+
+    def test_identifications_differ(self, lab: Lab) -> None:
+        """RFC 6864 5.3.1: hosts that share an address do not share identifications, cut or whole."""
+        seen = set()
+        for host, port in ((A, 7100), (B, 7102), (C, 7104)):
+            lab.inside.send(udp_out(host, port, body=bytes(1400), ident=0x4242))
+            send(lab.inside, wire.fragments(udp_out(host, port, ident=0x4242), 800), (0, 1, 2))
+            got = [frame.ip for frame in lab.outside.receive_all(5)]
+            assert [got[0].id, got[2].id] == [got[1].id, got[4].id]
+            seen |= {got[0].id, got[2].id}
+        assert len(seen) == 6

@@ -161,6 +161,14 @@ def fragments(packet: Packet | bytes, size: int) -> list[bytes]:
     return parts
 
 
+def with_id(whole: bytes, got: bytes) -> bytes:
+    """A datagram with the identification that the box has given what came out of it."""
+    raw = bytearray(whole)
+    raw[4:6] = got[4:6]
+    fix_ip_checksum(raw)
+    return bytes(raw)
+
+
 def private_addresses(frame: Frame) -> list[str]:
     """Inside addresses that a frame seen outside gives away: in its header, in ARP, in a quote."""
     found = []
