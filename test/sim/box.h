@@ -15,6 +15,8 @@ struct box_ops {
 	/** NULL without memory. seed: same seed and packets, same decisions. */
 	void *(*create)(const struct spinat_conf *conf, uint64_t seed);
 	void (*free)(void *box);
+	/** Takes over, as from a checkpoint, what the box before it knew. NULL: it keeps nothing. */
+	void (*restore)(void *box, const void *before, uint64_t now_ms);
 	void (*esp_out)(void *box, uint64_t now_ms, const struct spinat_ipsec_pkt *p,
 		struct spinat_ipsec_decision *d);
 	void (*esp_in)(void *box, uint64_t now_ms, const struct spinat_ipsec_pkt *p,

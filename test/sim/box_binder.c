@@ -9,6 +9,7 @@
 #include <rte_jhash.h>
 
 #include "box.h"
+#include "ipsec/binder_state.h"
 #include "packet/packet.h"
 #include "world.h"
 
@@ -178,6 +179,31 @@ box_create(const struct spinat_conf *conf, uint64_t seed)
 	return NULL;
 }
 
+/* A checkpoint written and read in the same moment, in the order that the appliance keeps. */
+static void
+restore(void *box, const void *before, uint64_t now_ms)
+{
+	struct binder_box *b = box;
+	const struct spinat_binder *old = ((const struct binder_box *)before)->binder;
+	struct spinat_credit_row credits[SPINAT_CREDIT_ROWS];
+	struct spinat_ike_sa_row ike;
+	struct spinat_spi_row spi;
+	unsigned int n;
+
+	b->now_ms = now_ms;
+	for (uint32_t i = 0; i < spinat_binder_ike_rows(old); i++)
+		if (spinat_binder_save_ike(old, i, now_ms, &ike) > 0)
+			spinat_binder_restore_ike(b->binder, b->conf, &ike, now_ms, 0);
+	for (uint32_t i = 0; i < spinat_binder_spi_rows(old); i++)
+		if (spinat_binder_save_spi(old, i, now_ms, &spi) > 0)
+			spinat_binder_restore_spi(b->binder, b->conf, &spi, now_ms, 0);
+	for (uint32_t i = 0; i < spinat_binder_credit_rows(old); i++) {
+		n = spinat_binder_save_credits(old, i, now_ms, credits);
+		while (n-- > 0)
+			spinat_binder_restore_credit(b->binder, b->conf, &credits[n], now_ms, 0);
+	}
+}
+
 static void
 esp_out(void *box, uint64_t now_ms, const struct spinat_ipsec_pkt *p,
 	struct spinat_ipsec_decision *d)
@@ -302,6 +328,7 @@ bindings(void *box)
 const struct box_ops box_binder = {
 	.create = box_create,
 	.free = box_free,
+	.restore = restore,
 	.esp_out = esp_out,
 	.esp_in = esp_in,
 	.ike_out = ike_out,

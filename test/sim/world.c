@@ -229,14 +229,17 @@ sim_create(struct sim *s)
 }
 
 void
-sim_restart_box(struct sim *s)
+sim_restart_box(struct sim *s, bool checkpoint)
 {
+	void *before = s->box;
 	uint32_t i;
 
-	s->box_ops->free(s->box);
 	s->box = s->box_ops->create(s->conf, rng_next(&s->rng));
 	if (s->box == NULL)
 		sim_fail("no memory for the box");
+	if (checkpoint && s->box_ops->restore != NULL)
+		s->box_ops->restore(s->box, before, sim_ms(s));
+	s->box_ops->free(before);
 	for (i = 0; i < s->p.clients; i++)
 		s->clients[i].seen = false;
 }

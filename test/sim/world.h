@@ -248,8 +248,8 @@ void sim_in(struct sim *s, double delay_us, sim_action action, void *object, uin
 void sim_run(struct sim *s, uint64_t until_us);
 /** All clients start within the window, and then it goes on. */
 void sim_run_crowd(struct sim *s);
-/** The box is killed and started again without what it knew. */
-void sim_restart_box(struct sim *s);
+/** The box is killed and started again, with a checkpoint or without what it knew. */
+void sim_restart_box(struct sim *s, bool checkpoint);
 /** Starts the IKE of a client at a time. */
 void sim_start_client(struct sim *s, struct client *c, uint64_t at_us);
 
