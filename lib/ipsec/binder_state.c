@@ -191,7 +191,8 @@ permitted(const struct spinat_conf *conf, const struct spinat_row_owner *o)
 	const struct spinat_redirect_conf *r;
 
 	if (addr == NULL || addr->kinds & SPINAT_OUTSIDE_STATIC ||
-		spinat_conf_static_inside(conf, o->realm, o->client) != NULL)
+		spinat_conf_static_inside(conf, o->realm, o->client) != NULL ||
+		spinat_conf_exempt(conf, o->realm, o->client, o->gateway))
 		return false;
 	if (o->proto == IPPROTO_AH && conf->realms[o->realm].ah != SPINAT_AH_TRANSLATE)
 		return false;

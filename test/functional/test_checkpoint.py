@@ -473,6 +473,42 @@ class TestChanged:
         lab.out(udp(5100), src="192.0.2.62", sport=5100)
 
 
+ALLOWANCES: dict[str, dict[str, Any]] = {
+    "a few a second": {"client_rate": 5},
+    "blocks": {"port_allocation": "block", "block_size": 64, "client_blocks": 2},
+    "deterministic": {
+        "port_allocation": "deterministic", "block_size": 64, "inside": "10.0.0.16/28",
+    },
+    "by address": {"mapping": "address"},
+    "by endpoint": {"mapping": "address-port", "filtering": "address-port"},
+}
+
+
+class TestAllowances:
+    """What a client had, it has again, whatever it would get in one moment as a new one."""
+
+    @pytest.fixture(scope="class", params=ALLOWANCES)
+    def config(self, place: Path, request: pytest.FixtureRequest) -> cfg.Config:
+        return kept(place, realms=[cfg.realm(**ALLOWANCES[request.param])])
+
+    def test_all_of_it(self, fresh: Lab) -> None:
+        lab = fresh
+        ports = {}
+        for batch in range(3):
+            for host in (client(1), client(2)):
+                for sport in range(5000 + 4 * batch, 5004 + 4 * batch):
+                    ports[host, sport] = lab.out(udp(sport, src=host), src=POOL).ip.sport
+            time.sleep(1.1)
+        pool = lab.app.telemetry.rows("/spinat/pools", outside=POOL)
+        told = crash(lab)
+        assert told["restored"]["sessions"] == len(ports) == 24
+        assert lab.app.telemetry.rows("/spinat/pools", outside=POOL) == pool
+        for (host, sport), port in ports.items():
+            lab.back(answer(port), dst=host, dport=sport)
+            lab.out(udp(sport, src=host), src=POOL, sport=port)
+        lab.silent()
+
+
 class TestWorkers:
     """Ports are dealt to the workers: with another number of them a host may not get its own."""
 
