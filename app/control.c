@@ -16,6 +16,7 @@
 
 #include "control.h"
 #include "log.h"
+#include "records.h"
 #include "net/neigh.h"
 
 #define TURN_US 200 /* between looks at the ring when it was empty */
@@ -34,6 +35,7 @@ struct spinat_control {
 	struct spinat_engine *engine;
 	struct spinat_neigh *neigh;
 	struct spinat_state *state;
+	struct spinat_records *records;
 	bool state_failed; /* and that has been logged */
 	struct rte_hash *rejected; /* (client, realm) whose AH refusal has been logged */
 	uint64_t next_tick_ms;
@@ -102,6 +104,7 @@ spinat_control_create(struct spinat_engine *e)
 		.socket_id = SOCKET_ID_ANY,
 	};
 	struct spinat_control *c = calloc(1, sizeof(*c));
+	struct spinat_conf_error err = {.text = ""};
 	const struct spinat_neigh_ops ops = {.send = send_frame, .drop = drop_packet, .ctx = c};
 
 	if (c == NULL)
@@ -113,7 +116,10 @@ spinat_control_create(struct spinat_engine *e)
 	c->neigh =
 		spinat_neigh_create(e->snapshot->conf, e->snapshot->fib, e->ports, e->pool, &ops);
 	c->state = spinat_state_create(e);
-	if (c->rejected == NULL || c->neigh == NULL || c->state == NULL) {
+	c->records = spinat_records_create(e, &err);
+	if (c->records == NULL && err.text[0] != '\0')
+		LOG(ERR, "event=records result=failed error=\"%s\"", err.text);
+	if (c->rejected == NULL || c->neigh == NULL || c->state == NULL || c->records == NULL) {
 		spinat_control_free(c);
 		return NULL;
 	}
@@ -125,6 +131,7 @@ spinat_control_free(struct spinat_control *c)
 {
 	if (c == NULL)
 		return;
+	spinat_records_free(c->records);
 	spinat_state_free(c->state);
 	spinat_neigh_free(c->neigh);
 	rte_hash_free(c->rejected);
@@ -211,6 +218,7 @@ reload(struct spinat_control *c)
 	}
 	spinat_neigh_announce(c->neigh, spinat_engine_now_ms(c->engine));
 	check_checkpoint(conf);
+	spinat_records_reopen(c->records);
 	LOG(NOTICE, "event=reload result=ok generation=%u", conf->generation);
 	snprintf(c->reload.answer, sizeof(c->reload.answer), "ok: generation %u", conf->generation);
 }
@@ -411,7 +419,7 @@ spinat_control_run(struct spinat_control *c)
 		serve_events(c);
 		serve_reload(c);
 		serve_checkpoint(c, now_ms);
-		if (serve_packets(c, now_ms) == 0)
+		if (serve_packets(c, now_ms) + spinat_records_serve(c->records) == 0)
 			rte_delay_us_sleep(TURN_US);
 	}
 	LOG(NOTICE, "event=stopping signal=%d", (int)stop_signal);

@@ -99,7 +99,7 @@ run(struct spinat_engine *e)
 	int rc;
 
 	if (control == NULL) {
-		fprintf(stderr, "spinat: not enough memory for the neighbours\n");
+		fprintf(stderr, "spinat: the control lcore can not start\n");
 		return EXIT_FAILURE;
 	}
 	telemetry.neigh = spinat_control_neigh(control);

@@ -265,6 +265,13 @@ struct spinat_conf {
 		int line;
 	} checkpoint;
 
+	/* who had which outside endpoint when */
+	struct {
+		char file[SPINAT_PATH_LEN]; /* empty: nobody keeps that */
+		bool sessions, blocks;
+		bool destinations; /* remotes of sessions too */
+	} records;
+
 	uint32_t n_drivers; /* overrides in the main file */
 	struct spinat_driver_conf *drivers;
 

@@ -42,6 +42,27 @@ static const struct conf_field checkpoint_fields[] = {
 	CONF_NUMBER(struct spinat_conf, checkpoint.interval, "interval", 10, 1, 86400),
 };
 
+static int
+read_records_file(
+	struct conf_loader *l, const config_setting_t *s, const struct conf_field *f, void *out)
+{
+	const char *text = config_setting_get_string(s);
+
+	if (text == NULL || text[0] != '/' || text[strlen(text) - 1] == '/')
+		return conf_expected_field(l, s, f);
+	return conf_read_text(l, s, f, out);
+}
+
+static const struct conf_field records_fields[] = {
+	CONF_VALUE(struct spinat_conf, records.file, "file", read_records_file, true,
+		"the absolute path of a file, of at most 255 characters"),
+	CONF_BOOL(struct spinat_conf, records.sessions, "sessions", false),
+	CONF_BOOL(struct spinat_conf, records.blocks, "blocks", true),
+	CONF_BOOL(struct spinat_conf, records.destinations, "destinations", false),
+};
+
+const struct conf_section conf_records_section = {
+	"records", records_fields, RTE_DIM(records_fields)};
 const struct conf_section conf_checkpoint_section = {
 	"checkpoint", checkpoint_fields, RTE_DIM(checkpoint_fields)};
 const struct conf_section conf_timeouts_section = {
@@ -60,6 +81,13 @@ read_checkpoint(struct conf_loader *l, const config_setting_t *s,
 	const struct conf_field *f __rte_unused, void *out __rte_unused)
 {
 	return read_section(l, s, &conf_checkpoint_section);
+}
+
+static int
+read_records(struct conf_loader *l, const config_setting_t *s,
+	const struct conf_field *f __rte_unused, void *out __rte_unused)
+{
+	return read_section(l, s, &conf_records_section);
 }
 
 static int
@@ -134,6 +162,7 @@ static const struct conf_field root_fields[] = {
 		"a folder's path of at most 255 characters"),
 	CONF_WORD(struct spinat_conf, log_level, "log_level", RTE_LOG_INFO, log_words),
 	LIST("checkpoint", read_checkpoint, false, "a group with file and interval"),
+	LIST("records", read_records, false, "a group with file and what to record"),
 	LIST("timeouts", read_timeouts, false, "a group of timeouts"),
 	LIST("limits", read_limits, false, "a group of limits"),
 	LIST("ports", read_ports, false, "a group with first and last"),
@@ -160,6 +189,7 @@ const struct conf_section *const conf_sections[] = {
 	&conf_exempt_section,
 	&conf_ports_section,
 	&conf_checkpoint_section,
+	&conf_records_section,
 	&conf_timeouts_section,
 	&conf_limits_section,
 	&conf_driver_section,
@@ -185,6 +215,7 @@ new_conf(const char *path)
 	conf_set_defaults(root_fields, RTE_DIM(root_fields), conf);
 	conf_set_defaults(port_fields, RTE_DIM(port_fields), conf);
 	conf_set_defaults(checkpoint_fields, RTE_DIM(checkpoint_fields), conf);
+	conf_set_defaults(records_fields, RTE_DIM(records_fields), conf);
 	conf_set_defaults(timeout_fields, RTE_DIM(timeout_fields), conf);
 	conf_set_defaults(limit_fields, RTE_DIM(limit_fields), conf);
 	return conf;

@@ -32,6 +32,7 @@ extern const struct conf_section conf_ports_section;
 extern const struct conf_section conf_timeouts_section;
 extern const struct conf_section conf_limits_section;
 extern const struct conf_section conf_checkpoint_section;
+extern const struct conf_section conf_records_section;
 extern const struct conf_section conf_iface_section;
 extern const struct conf_section conf_route_section;
 extern const struct conf_section conf_neigh_section;

@@ -129,6 +129,7 @@ spinat_nat_sweep(
 	spinat_table_reclaim(t, budget);
 	if (nat->generation != conf->generation) {
 		nat->generation = conf->generation;
+		spinat_recorder_update(&nat->recorder, conf);
 		nat->validate_left = t->high;
 	}
 	for (; budget > 0 && t->high > 0; budget--) {

@@ -21,13 +21,26 @@ outside_of(const struct spinat_client_ctx *ctx, const struct spinat_nat_client *
 	return spinat_pool_address(ctx->conf, client->realm, client->inside);
 }
 
+/* Gives a block back. */
+static void
+drop_block(struct spinat_nat_client *client, struct spinat_pools *pools,
+	struct spinat_recorder *recorder, unsigned int i)
+{
+	spinat_record_block(recorder, SPINAT_RECORD_BLOCK_END, client->realm, client->inside,
+		client->outside, client->block[i], client->block_size);
+	spinat_block_free(spinat_pools_find(pools, client->outside), client->block[i]);
+	client->n_blocks--;
+	client->block[i] = client->block[client->n_blocks];
+	client->in_block[i] = client->in_block[client->n_blocks];
+}
+
 /* What is new from now on has the other address; what is old keeps its ports, but no block. */
 static void
-move_client(struct spinat_nat_client *client, struct spinat_pools *pools, rte_be32_t outside)
+move_client(
+	struct spinat_nat_client *client, const struct spinat_client_ctx *ctx, rte_be32_t outside)
 {
 	while (client->n_blocks > 0)
-		spinat_block_free(spinat_pools_find(pools, client->outside),
-			client->block[--client->n_blocks]);
+		drop_block(client, ctx->pools, ctx->recorder, client->n_blocks - 1);
 	client->outside = outside;
 }
 
@@ -41,7 +54,7 @@ spinat_client_get(struct spinat_clients *c, const struct spinat_client_ctx *ctx,
 	if (*row != SPINAT_CLIENT_NONE) {
 		now = outside_of(ctx, &c->rows[*row]);
 		if (now != c->rows[*row].outside)
-			move_client(&c->rows[*row], ctx->pools, now);
+			move_client(&c->rows[*row], ctx, now);
 		return now != 0 ? SPINAT_DROP_NONE : SPINAT_DROP_NO_POOL;
 	}
 	if (outside == 0)
@@ -126,11 +139,13 @@ block_of(const struct spinat_nat_client *client, uint16_t port)
 }
 
 static void
-add_block(struct spinat_nat_client *client, const struct spinat_realm_conf *realm, uint16_t first)
+add_block(struct spinat_nat_client *client, const struct spinat_client_ctx *ctx, uint16_t first)
 {
-	client->block_size = realm->block_size;
+	client->block_size = ctx->conf->realms[client->realm].block_size;
 	client->block[client->n_blocks] = first;
 	client->in_block[client->n_blocks++] = 0;
+	spinat_record_block(ctx->recorder, SPINAT_RECORD_BLOCK_BEGIN, client->realm, client->inside,
+		client->outside, first, client->block_size);
 }
 
 static rte_be16_t
@@ -168,7 +183,7 @@ port_of_blocks(struct spinat_nat_client *client, const struct spinat_client_ctx 
 		spinat_block_free(ports, first);
 		return 0;
 	}
-	add_block(client, realm, first);
+	add_block(client, ctx, first);
 	client->in_block[client->n_blocks - 1] = 1;
 	return port;
 }
@@ -233,14 +248,14 @@ spinat_client_take(struct spinat_nat_client *client, const struct spinat_client_
 		return false;
 	}
 	if (i == client->n_blocks)
-		add_block(client, realm, first);
+		add_block(client, ctx, first);
 	client->in_block[i]++;
 	return true;
 }
 
 void
-spinat_client_release(struct spinat_nat_client *client, struct spinat_pools *pools, uint8_t proto,
-	rte_be32_t outside, rte_be16_t port)
+spinat_client_release(struct spinat_nat_client *client, struct spinat_pools *pools,
+	struct spinat_recorder *recorder, uint8_t proto, rte_be32_t outside, rte_be16_t port)
 {
 	struct spinat_ports *ports = spinat_pools_find(pools, outside);
 	unsigned int i = block_of(client, rte_be_to_cpu_16(port));
@@ -248,8 +263,5 @@ spinat_client_release(struct spinat_nat_client *client, struct spinat_pools *poo
 	spinat_port_free(ports, spinat_transport(proto), port);
 	if (outside != client->outside || i == client->n_blocks || --client->in_block[i] != 0)
 		return;
-	spinat_block_free(ports, client->block[i]);
-	client->n_blocks--;
-	client->block[i] = client->block[client->n_blocks];
-	client->in_block[i] = client->in_block[client->n_blocks];
+	drop_block(client, pools, recorder, i);
 }

@@ -12,6 +12,7 @@
 #include "config/conf.h"
 #include "nat/client.h"
 #include "nat/pool.h"
+#include "nat/record.h"
 #include "packet/drop.h"
 
 /*
@@ -25,6 +26,7 @@ struct spinat_client_ctx {
 	struct spinat_pools *pools;
 	uint16_t worker, n_workers;
 	uint32_t now_s;
+	struct spinat_recorder *recorder;
 	bool restoring; /* from before a restart: does not count against the rate */
 };
 
@@ -61,6 +63,6 @@ bool spinat_client_take(struct spinat_nat_client *client, const struct spinat_cl
 
 /** Gives a port back, and the block that it was the last one in. */
 void spinat_client_release(struct spinat_nat_client *client, struct spinat_pools *pools,
-	uint8_t proto, rte_be32_t outside, rte_be16_t port);
+	struct spinat_recorder *recorder, uint8_t proto, rte_be32_t outside, rte_be16_t port);
 
 #endif

@@ -176,7 +176,8 @@ make(struct spinat_mappings *m, const struct spinat_mapping_request *req,
 		return SPINAT_DROP_NONE;
 	}
 	put_row(m, *index);
-	spinat_client_release(client, req->ctx.pools, map->proto, map->out_addr, map->out_port);
+	spinat_client_release(client, req->ctx.pools, req->ctx.recorder, map->proto, map->out_addr,
+		map->out_port);
 	drop_client(m, map->client);
 	return SPINAT_DROP_MAPPINGS_FULL;
 }
@@ -301,19 +302,20 @@ spinat_mapping_hold(struct spinat_mappings *m, const struct spinat_client_ctx *c
 }
 
 void
-spinat_mapping_release(
-	struct spinat_mappings *m, struct spinat_pools *pools, uint32_t index, rte_be32_t remote)
+spinat_mapping_release(struct spinat_mappings *m, struct spinat_pools *pools,
+	struct spinat_recorder *recorder, uint32_t index, rte_be32_t remote)
 {
 	struct spinat_mapping *map = &m->rows[index];
 
 	spinat_permit_release(&m->permits, index, remote);
 	m->clients.rows[map->client].sessions--;
 	if (--map->sessions == 0)
-		spinat_mapping_drop_unused(m, pools, index);
+		spinat_mapping_drop_unused(m, pools, recorder, index);
 }
 
 void
-spinat_mapping_drop_unused(struct spinat_mappings *m, struct spinat_pools *pools, uint32_t index)
+spinat_mapping_drop_unused(struct spinat_mappings *m, struct spinat_pools *pools,
+	struct spinat_recorder *recorder, uint32_t index)
 {
 	struct spinat_mapping *map = &m->rows[index];
 	const struct spinat_key in = inside_key(map);
@@ -323,8 +325,8 @@ spinat_mapping_drop_unused(struct spinat_mappings *m, struct spinat_pools *pools
 		return;
 	spinat_index_del(&m->index, spinat_hash_key(&in), index << 1 | SPINAT_OUT);
 	spinat_index_del(&m->index, spinat_hash_key(&out), index << 1 | SPINAT_IN);
-	spinat_client_release(
-		&m->clients.rows[map->client], pools, map->proto, map->out_addr, map->out_port);
+	spinat_client_release(&m->clients.rows[map->client], pools, recorder, map->proto,
+		map->out_addr, map->out_port);
 	m->clients.rows[map->client].mappings--;
 	drop_client(m, map->client);
 	put_row(m, index);

@@ -92,12 +92,12 @@ enum spinat_drop spinat_mapping_hold(struct spinat_mappings *m, const struct spi
 	uint32_t index, rte_be32_t remote, bool out);
 
 /** A session is gone. The last one takes the mapping and its port with it. */
-void spinat_mapping_release(
-	struct spinat_mappings *m, struct spinat_pools *pools, uint32_t index, rte_be32_t remote);
+void spinat_mapping_release(struct spinat_mappings *m, struct spinat_pools *pools,
+	struct spinat_recorder *recorder, uint32_t index, rte_be32_t remote);
 
 /** Gives a mapping up that no session holds; one that is held stays. */
-void spinat_mapping_drop_unused(
-	struct spinat_mappings *m, struct spinat_pools *pools, uint32_t index);
+void spinat_mapping_drop_unused(struct spinat_mappings *m, struct spinat_pools *pools,
+	struct spinat_recorder *recorder, uint32_t index);
 
 /** Whether any session of the mapping goes to this remote address. */
 bool spinat_mapping_permits(

@@ -39,7 +39,8 @@ spinat_nat_create(const struct spinat_conf *conf, uint16_t worker, uint16_t n_wo
 	nat->table = spinat_table_create(name, sessions + shortcuts, qsbr, socket_id);
 	snprintf(name, sizeof(name), "map%u", worker);
 	nat->mappings = spinat_mappings_create(name, mappings, sessions, clients, socket_id);
-	if (nat->table == NULL || nat->mappings == NULL) {
+	if (nat->table == NULL || nat->mappings == NULL ||
+		spinat_recorder_create(&nat->recorder, conf, worker, socket_id) != 0) {
 		spinat_nat_free(nat);
 		return NULL;
 	}
@@ -54,6 +55,7 @@ spinat_nat_free(struct spinat_nat *nat)
 		return;
 	spinat_table_free(nat->table);
 	spinat_mappings_free(nat->mappings);
+	spinat_recorder_free(&nat->recorder);
 	rte_free(nat);
 }
 
@@ -207,6 +209,7 @@ add_flow(struct spinat_nat *nat, const struct spinat_conf *conf, const struct sp
 		return SPINAT_DROP_SESSIONS_FULL;
 	nat->sessions++;
 	nat->created++;
+	spinat_record_session(&nat->recorder, SPINAT_RECORD_SESSION_BEGIN, f);
 	*flow = f;
 	return SPINAT_DROP_NONE;
 }
@@ -243,7 +246,7 @@ add_static(struct spinat_nat *nat, const struct spinat_conf *conf, const struct 
 }
 
 static struct spinat_client_ctx
-client_ctx(const struct spinat_nat *nat, const struct spinat_conf *conf, uint32_t now_s)
+client_ctx(struct spinat_nat *nat, const struct spinat_conf *conf, uint32_t now_s)
 {
 	return (struct spinat_client_ctx){
 		.conf = conf,
@@ -252,6 +255,7 @@ client_ctx(const struct spinat_nat *nat, const struct spinat_conf *conf, uint32_
 		.n_workers = nat->n_workers,
 		.now_s = now_s,
 		.restoring = nat->restoring,
+		.recorder = &nat->recorder,
 	};
 }
 
@@ -286,12 +290,12 @@ add_session(struct spinat_nat *nat, const struct spinat_conf *conf, const struct
 	spinat_table_prefetch(nat->table, &back);
 	drop = spinat_mapping_hold(nat->mappings, &ctx, mapping, remote, key->dir == SPINAT_OUT);
 	if (drop != SPINAT_DROP_NONE) {
-		spinat_mapping_drop_unused(nat->mappings, nat->pools, mapping);
+		spinat_mapping_drop_unused(nat->mappings, nat->pools, &nat->recorder, mapping);
 		return drop;
 	}
 	drop = add_flow(nat, conf, meta, &e, now_s, flow);
 	if (drop != SPINAT_DROP_NONE)
-		spinat_mapping_release(nat->mappings, nat->pools, mapping, remote);
+		spinat_mapping_release(nat->mappings, nat->pools, &nat->recorder, mapping, remote);
 	return drop;
 }
 
@@ -429,8 +433,11 @@ spinat_nat_remove(struct spinat_nat *nat, struct spinat_flow *f)
 	if (rc != 0)
 		return rc;
 	if (was.type == SPINAT_FLOW_SESSION)
-		spinat_mapping_release(nat->mappings, nat->pools, was.mapping, was.remote_addr);
-	if (was.proto != IPPROTO_ESP && was.proto != IPPROTO_AH)
+		spinat_mapping_release(
+			nat->mappings, nat->pools, &nat->recorder, was.mapping, was.remote_addr);
+	if (was.proto != IPPROTO_ESP && was.proto != IPPROTO_AH) {
 		nat->sessions--;
+		spinat_record_session(&nat->recorder, SPINAT_RECORD_SESSION_END, &was);
+	}
 	return 0;
 }

@@ -11,6 +11,7 @@
 #include "nat/flow.h"
 #include "nat/mapping.h"
 #include "nat/pool.h"
+#include "nat/record.h"
 #include "nat/table.h"
 #include "packet/drop.h"
 #include "packet/packet.h"
@@ -30,6 +31,7 @@ struct spinat_nat {
 	uint32_t sweep_at; /* next index the sweep looks at */
 	uint32_t generation; /* configuration that flows are checked against */
 	uint32_t validate_left; /* flows still to be checked against it */
+	struct spinat_recorder recorder;
 	bool restoring; /* flows are made that were there before a restart */
 	uint64_t created, expired, closed; /* closed: no longer permitted after a reload */
 };

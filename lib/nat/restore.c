@@ -148,7 +148,8 @@ make_session(struct spinat_nat *nat, const struct spinat_conf *conf, const struc
 			.worker = nat->worker,
 			.n_workers = nat->n_workers,
 			.now_s = now_s,
-			.restoring = true},
+			.restoring = true,
+			.recorder = &nat->recorder},
 		.in_addr = want->new_addr[SPINAT_IN],
 		.in_port = want->new_port[SPINAT_IN],
 		.remote_addr = want->remote_addr,
@@ -169,7 +170,7 @@ make_session(struct spinat_nat *nat, const struct spinat_conf *conf, const struc
 	if (drop == SPINAT_DROP_NONE)
 		map->created = RTE_MIN(map->created, want->created);
 	else if (map->used)
-		spinat_mapping_drop_unused(nat->mappings, nat->pools, mapping);
+		spinat_mapping_drop_unused(nat->mappings, nat->pools, &nat->recorder, mapping);
 	return drop;
 }
 

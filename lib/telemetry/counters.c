@@ -17,7 +17,8 @@ handle_info(const struct spinat_telemetry *t, const char *params, struct rte_tel
 {
 	const struct spinat_engine *e = t->engine;
 	const struct spinat_conf *conf = e->snapshot->conf;
-	uint64_t sessions = 0, mappings = 0, clients = 0, created = 0, expired = 0, closed = 0;
+	uint64_t sessions = 0, mappings = 0, clients = 0, created = 0, expired = 0, closed = 0,
+		 lost = 0;
 	struct filter f;
 
 	if (filter_parse(params, "", &f) != 0)
@@ -29,6 +30,7 @@ handle_info(const struct spinat_telemetry *t, const char *params, struct rte_tel
 		created += nat->created;
 		expired += nat->expired;
 		closed += nat->closed;
+		lost += nat->recorder.lost;
 		mappings += spinat_mapping_used(nat->mappings);
 		clients += spinat_mapping_clients(nat->mappings);
 	}
@@ -47,6 +49,7 @@ handle_info(const struct spinat_telemetry *t, const char *params, struct rte_tel
 	rte_tel_data_add_dict_u64(data, "sessions_created", created);
 	rte_tel_data_add_dict_u64(data, "sessions_expired", expired);
 	rte_tel_data_add_dict_u64(data, "sessions_closed", closed);
+	rte_tel_data_add_dict_u64(data, "records_lost", lost);
 	rte_tel_data_add_dict_u64(data, "mappings", mappings);
 	rte_tel_data_add_dict_u64(data, "clients", clients);
 	rte_tel_data_add_dict_u64(data, "buffers_free", rte_mempool_avail_count(e->pool));

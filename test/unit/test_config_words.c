@@ -186,7 +186,7 @@ START_TEST(manual_page)
 	*to = '\0';
 	for (i = 0; conf_sections[i] != NULL; i++)
 		check_section(page, conf_sections[i]);
-	ck_assert_uint_eq(i, 13);
+	ck_assert_uint_eq(i, 14);
 	free(page);
 }
 END_TEST

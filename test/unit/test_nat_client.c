@@ -19,6 +19,7 @@ struct fixture {
 	struct spinat_conf *conf;
 	struct spinat_pools *pools;
 	struct spinat_clients clients;
+	struct spinat_recorder recorder;
 	struct spinat_client_ctx ctx;
 };
 
@@ -57,7 +58,9 @@ fixture_open(struct fixture *f, const char *more, uint16_t worker, uint16_t n_wo
 		.pools = f->pools,
 		.worker = worker,
 		.n_workers = n_workers,
-		.now_s = 100};
+		.now_s = 100,
+		.recorder = &f->recorder};
+	f->recorder = (struct spinat_recorder){.ring = NULL};
 }
 
 static void
@@ -106,9 +109,9 @@ START_TEST(blocks_are_one_clients_alone)
 	ck_assert_uint_ne(spinat_client_port(b, &f.ctx, IPPROTO_UDP, htons(5000)), 0);
 	ck_assert_uint_eq(spinat_blocks_used(ports), 3);
 	for (unsigned int i = 0; i < 128; i++)
-		spinat_client_release(a, f.pools, IPPROTO_UDP, a->outside, port[i]);
+		spinat_client_release(a, f.pools, &f.recorder, IPPROTO_UDP, a->outside, port[i]);
 	ck_assert_uint_eq(a->n_blocks, 1);
-	spinat_client_release(a, f.pools, IPPROTO_TCP, a->outside, port[128]);
+	spinat_client_release(a, f.pools, &f.recorder, IPPROTO_TCP, a->outside, port[128]);
 	ck_assert_uint_eq(a->n_blocks, 0);
 	ck_assert_uint_eq(spinat_blocks_used(ports), 1);
 	fixture_close(&f);
