@@ -11,6 +11,8 @@
 #include <rte_version.h>
 
 #include "../eal.h"
+#include "during.h"
+#include "latency.h"
 #include "measure.h"
 
 /*
@@ -23,8 +25,10 @@ struct options {
 	uint32_t sessions;
 	double seconds;
 	unsigned int cpu, generator_cpu;
-	bool split, memory, count;
+	bool split, memory, count, latency;
 	uint32_t batches;
+	const char *during;
+	char lcores[64];
 	int eal_argc;
 	char **eal_argv;
 };
@@ -46,6 +50,10 @@ usage(FILE *out)
 		     "      --split            generator on a CPU of its own\n"
 		     "      --count N          make the flows, send N batches untimed, print how\n"
 		     "                         many packets that were: for callgrind\n"
+		     "      --latency          generator on a CPU of its own: find the rate "
+		     "without loss, and\n"
+		     "                         the latency at 10, 50 and 90 %% of it\n"
+		     "      --during WHAT      time packets while another CPU does: reload, dump\n"
 		     "      --memory           print the MiB of memory it would take, and exit\n"
 		     "      --list             print the works, and exit\n"
 		     "  -h, --help             print this, and exit\n");
@@ -65,6 +73,7 @@ parse_options(int argc, char **argv, struct options *o)
 		{"sessions", required_argument, NULL, 'n'},
 		{"seconds", required_argument, NULL, 's'}, {"cpu", required_argument, NULL, 'c'},
 		{"generator-cpu", required_argument, NULL, 'g'}, {"split", no_argument, NULL, 'p'},
+		{"during", required_argument, NULL, 'd'}, {"latency", no_argument, NULL, 't'},
 		{"count", required_argument, NULL, 'k'}, {"memory", no_argument, NULL, 'm'},
 		{"list", no_argument, NULL, 'l'}, {"help", no_argument, NULL, 'h'},
 		{NULL, 0, NULL, 0}};
@@ -94,6 +103,12 @@ parse_options(int argc, char **argv, struct options *o)
 			o->count = true;
 			o->batches = strtoul(optarg, NULL, 0);
 			break;
+		case 'd':
+			o->during = optarg;
+			break;
+		case 't':
+			o->latency = o->split = true;
+			break;
 		case 'm':
 			o->memory = true;
 			break;
@@ -104,6 +119,10 @@ parse_options(int argc, char **argv, struct options *o)
 			usage(opt == 'h' ? stdout : stderr);
 			return opt == 'h' ? 0 : 2;
 		}
+	}
+	if (o->during != NULL && !bench_during_known(o->during)) {
+		fprintf(stderr, "spinat-bench: --during reload or dump\n");
+		return 2;
 	}
 	if (o->work == NULL || o->sessions == 0 || o->sessions > BENCH_FLOWS_MAX) {
 		fprintf(stderr, "spinat-bench: a --work of --list, and --sessions up to %u\n",
@@ -153,6 +172,7 @@ print_case(const struct context *x, const char *direction, const char *distribut
 	const double rings = f->median[BENCH_TURN_RINGS];
 	const double total = f->median[BENCH_TURN_ENGINE];
 	const double datapath = total - rings;
+	const double us = rte_get_tsc_hz() / 1e6;
 
 	printf("{\"name\": \"%s-%s%s%s\", \"sessions\": %u, \"mode\": \"%s\", "
 	       "\"cycles_per_packet\": %.1f, \"mpps\": %.3f, "
@@ -161,6 +181,8 @@ print_case(const struct context *x, const char *direction, const char *distribut
 	       "\"floor_rings_cycles\": %.1f, \"floor_mac_cycles\": %.1f, "
 	       "\"floor_hash_cycles\": %.1f, \"table_cycles\": %.1f, \"parse_cycles\": %.1f, "
 	       "\"packets\": %" PRIu64 ", \"slow_packets\": %" PRIu64 ", "
+	       "\"turn_p50_us\": %.2f, \"turn_p99_9_us\": %.2f, \"turn_p99_99_us\": %.2f, "
+	       "\"turn_max_us\": %.2f, "
 	       "\"bytes_per_session\": %.1f, \"tsc_hz\": %" PRIu64 ", \"hugepages\": %s, "
 	       "\"dpdk\": \"%s\", \"spinat\": \"%s\"}\n",
 		x->o->work->name, direction, *distribution != '\0' ? "-" : "", distribution,
@@ -168,7 +190,8 @@ print_case(const struct context *x, const char *direction, const char *distribut
 		rte_get_tsc_hz() / datapath / 1e6, total, rte_get_tsc_hz() / total / 1e6, f->mean,
 		f->p99, rings, f->median[BENCH_TURN_MAC], f->median[BENCH_TURN_HASH],
 		f->median[BENCH_TURN_TABLE], RTE_MAX(f->median[BENCH_TURN_PARSE] - rings, 0.0),
-		f->packets, f->slow, (double)x->state_bytes / x->o->sessions, rte_get_tsc_hz(),
+		f->packets, f->slow, f->turn_p50 / us, f->turn_p99_9 / us, f->turn_p99_99 / us,
+		f->turn_max / us, (double)x->state_bytes / x->o->sessions, rte_get_tsc_hz(),
 		rte_eal_has_hugepages() ? "true" : "false", rte_version(), SPINAT_VERSION);
 	fflush(stdout);
 }
@@ -232,6 +255,75 @@ run_count(const struct context *x, struct bench_meter *m, struct bench_rig *r)
 	return 0;
 }
 
+/* One case, before and while the other CPU does what it was told. */
+static int
+run_during(const struct context *x, struct bench_meter *m, struct bench_rig *r)
+{
+	static const struct bench_case both = {"both", {true, true}, false};
+	struct bench_during d = {
+		.what = x->o->during,
+		.rig = r,
+		.lcores = x->o->lcores,
+		.memory = r->engine->snapshot->conf->memory,
+	};
+	struct bench_figures first, f;
+	int rc;
+
+	if (bench_establish(m, r, &first) != 0 || bench_floor_create(&m->floor, r) != 0)
+		return -1;
+	bench_draw(m, r, false);
+	if (bench_measure(m, r, &both, &f) != 0)
+		return -1;
+	print_case(x, "both", "uniform", &f);
+	if (bench_during_start(&d, x->o->generator_cpu) != 0)
+		return -1;
+	rc = bench_measure(m, r, &both, &f);
+	if (bench_during_stop(&d) != 0 || rc != 0)
+		return -1;
+	print_case(x, "both-during", x->o->during, &f);
+	fprintf(stderr, "spinat-bench: %u times meanwhile: %s\n", d.done, d.what);
+	return 0;
+}
+
+static void
+print_latency(const struct context *x, int percent, double no_drop, const struct bench_trial *t)
+{
+	const double us = rte_get_tsc_hz() / 1e6;
+	const struct bench_histogram *h = &t->latency;
+
+	printf("{\"name\": \"%s-latency-%d\", \"sessions\": %u, \"no_drop_mpps\": %.3f, "
+	       "\"mpps\": %.3f, \"sent\": %" PRIu64 ", \"lost\": %" PRIu64 ", "
+	       "\"p50_us\": %.2f, \"p99_us\": %.2f, \"p99_9_us\": %.2f, "
+	       "\"p99_99_us\": %.2f, \"max_us\": %.2f, "
+	       "\"tsc_hz\": %" PRIu64 ", \"dpdk\": \"%s\", \"spinat\": \"%s\"}\n",
+		x->o->work->name, percent, x->o->sessions, no_drop / 1e6, t->sent_rate / 1e6,
+		t->sent, t->lost, bench_histogram_at(h, 0.5) / us, bench_histogram_at(h, 0.99) / us,
+		bench_histogram_at(h, 0.999) / us, bench_histogram_at(h, 0.9999) / us, h->max / us,
+		rte_get_tsc_hz(), rte_version(), SPINAT_VERSION);
+	fflush(stdout);
+}
+
+static int
+run_latency(const struct context *x, struct bench_meter *m, struct bench_rig *r)
+{
+	static const int percents[] = {10, 50, 90};
+	static struct bench_trial t;
+	struct bench_figures first;
+	struct bench_latency l;
+	double no_drop;
+
+	if (bench_establish(m, r, &first) != 0 || bench_latency_create(&l, r) != 0)
+		return -1;
+	no_drop = bench_latency_no_drop(&l, x->o->seconds / 10);
+	for (unsigned int i = 0; i < RTE_DIM(percents); i++) {
+		t.rate = no_drop * percents[i] / 100;
+		bench_latency_try(&l, x->o->seconds / 4, &t);
+		print_latency(x, percents[i], no_drop, &t);
+	}
+	bench_latency_free(&l);
+	return 0;
+}
+
 static int
 run(const struct options *o, struct spinat_conf *conf)
 {
@@ -242,7 +334,10 @@ run(const struct options *o, struct spinat_conf *conf)
 
 	if (m != NULL && r != NULL && bench_rig_create(r, o->work, o->sessions, conf) == 0 &&
 		bench_meter_create(m, r, o->seconds, o->split) == 0)
-		rc = o->count ? run_count(&x, m, r) : run_cases(&x, m, r);
+		rc = o->count            ? run_count(&x, m, r)
+		     : o->during != NULL ? run_during(&x, m, r)
+		     : o->latency        ? run_latency(&x, m, r)
+					 : run_cases(&x, m, r);
 	if (m != NULL)
 		bench_meter_free(m);
 	if (r != NULL)
@@ -258,15 +353,14 @@ main(int argc, char **argv)
 	struct options o = {.sessions = 65536, .seconds = 1, .cpu = 1};
 	struct spinat_conf_error err = {.text = ""};
 	struct spinat_conf *conf;
-	char lcores[64];
 	int rc = parse_options(argc, argv, &o);
 
 	if (rc >= 0)
 		return rc;
 	/* the main lcore works when it alternates, and generates when there are two */
-	snprintf(lcores, sizeof(lcores), "0@%u,1@%u", o.split ? o.generator_cpu : o.cpu,
+	snprintf(o.lcores, sizeof(o.lcores), "0@%u,1@%u", o.split ? o.generator_cpu : o.cpu,
 		o.split ? o.cpu : o.generator_cpu);
-	conf = bench_plan_conf(o.work, o.sessions, lcores, &err);
+	conf = bench_plan_conf(o.work, o.sessions, o.lcores, &err);
 	if (conf == NULL) {
 		fprintf(stderr, "spinat-bench: %s\n", err.text);
 		return EXIT_FAILURE;

@@ -237,6 +237,15 @@ take_figures(struct bench_meter *m, struct bench_figures *f)
 	f->mean = bench_samples_mean(engine);
 	f->p99 = bench_samples_at(engine, 0.99);
 	f->packets = engine->packets;
+	if (engine->n > 0) {
+		/* all turns have the same number of packets */
+		const double packets = engine->packets / engine->n;
+
+		f->turn_p50 = packets * f->median[BENCH_TURN_ENGINE];
+		f->turn_p99_9 = packets * bench_samples_at(engine, 0.999);
+		f->turn_p99_99 = packets * bench_samples_at(engine, 0.9999);
+		f->turn_max = packets * bench_samples_at(engine, 1);
+	}
 }
 
 int

@@ -20,6 +20,8 @@ struct bench_case {
 struct bench_figures {
 	double median[BENCH_TURNS]; /* rings included; HASH, TABLE: a key. 0: not measured */
 	double mean, p99; /* of the engine, rings included */
+	double turn_p50, turn_p99_9, turn_p99_99,
+		turn_max; /* a turn of the engine whole, TSC cycles */
 	uint64_t packets; /* that the engine was timed with */
 	uint64_t slow; /* of these, no flow was there for */
 };
