@@ -316,7 +316,7 @@ translate(struct spinat_worker *w, struct spinat_slot *slots, unsigned int n)
 				spinat_forward(w, s, s->flow);
 			continue;
 		}
-		if (s->plain) /* nobody has looked at its addresses and its SPI yet */
+		if (unlikely(s->plain && !spinat_plain_is_good(&s->meta)))
 			classify(w, s, s->m, false);
 		spinat_slow(w, s);
 	}

@@ -11,6 +11,7 @@
 #include <rte_ether.h>
 #include <rte_vect.h>
 
+#include "packet/ipv4.h"
 #include "packet/packet.h"
 
 /*
@@ -84,6 +85,14 @@ spinat_plain_checksum(const uint8_t *ip)
 	return sum * UINT64_C(0xfffefffefffeffff) <= UINT64_MAX / 65535;
 }
 #endif
+
+/** Whether a packet that spinat_parse_plain took has what only its addresses and SPI can lack. */
+static inline bool
+spinat_plain_is_good(const struct spinat_meta *meta)
+{
+	return !(spinat_ipv4_no_host(meta->key.src) | spinat_ipv4_no_host(meta->key.dst)) &&
+	       (meta->kind != SPINAT_KIND_SPI || rte_be_to_cpu_32(meta->key.spi) > 255);
+}
 
 /**
  * @param tail what struct spinat_key ends with, protocol 0: direction and realm

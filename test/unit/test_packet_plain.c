@@ -75,6 +75,7 @@ START_TEST(short_way_says_what_the_parser_says)
 		taken++;
 		ck_assert(!parse_short(&p, true, &full));
 		full = parse_pkt(&p);
+		ck_assert(spinat_plain_is_good(&brief) == (full.kind != SPINAT_KIND_BAD));
 		if (full.kind == SPINAT_KIND_BAD)
 			ck_assert(looked_at_later(&full));
 		else
