@@ -98,19 +98,15 @@ spinat_table_create(const char *name, uint32_t capacity, struct rte_rcu_qsbr *qs
 	t->qsbr = qsbr;
 	t->flows = rte_zmalloc_socket(
 		name, capacity * sizeof(*t->flows), RTE_CACHE_LINE_SIZE, socket_id);
-	t->free = rte_malloc_socket(name, capacity * sizeof(*t->free), 0, socket_id);
 	t->retired_mask =
 		RTE_MAX(RTE_MIN(rte_align32pow2(capacity / 8), RETIRED_MAX), RETIRED_MIN) - 1;
 	t->retired =
 		rte_malloc_socket(name, (t->retired_mask + 1) * sizeof(*t->retired), 0, socket_id);
-	if (t->flows == NULL || t->free == NULL || t->retired == NULL ||
+	if (t->flows == NULL || t->retired == NULL ||
 		spinat_index_create(&t->index, name, 2 * capacity, socket_id) != 0) {
 		spinat_table_free(t);
 		return NULL;
 	}
-	/* lowest index on top, so that a lightly used table stays in few pages */
-	for (uint32_t i = 0; i < capacity; i++)
-		t->free[i] = capacity - 1 - i;
 	t->n_free = capacity;
 	return t;
 }
@@ -122,9 +118,17 @@ spinat_table_free(struct spinat_table *t)
 		return;
 	spinat_index_free(&t->index);
 	rte_free(t->flows);
-	rte_free(t->free);
 	rte_free(t->retired);
 	rte_free(t);
+}
+
+static void
+give_back(struct spinat_table *t, struct spinat_flow *f)
+{
+	f->type = SPINAT_FLOW_FREE;
+	f->mapping = t->free;
+	t->free = spinat_table_index(t, f) + 1;
+	t->n_free++;
 }
 
 struct spinat_flow *
@@ -137,7 +141,14 @@ spinat_table_alloc(struct spinat_table *t)
 		if (t->n_free == 0)
 			return NULL;
 	}
-	f = &t->flows[t->free[--t->n_free]];
+	t->n_free--;
+	/* one that was used before, so that a lightly used table stays in few pages */
+	if (t->free != 0) {
+		f = &t->flows[t->free - 1];
+		t->free = f->mapping;
+	} else {
+		f = &t->flows[t->high];
+	}
 	memset(f, 0, sizeof(*f));
 	t->high = RTE_MAX(t->high, spinat_table_index(t, f) + 1);
 	return f;
@@ -180,7 +191,7 @@ spinat_table_insert(struct spinat_table *t, struct spinat_flow *f)
 
 	/* should the second key find no room, the first has to be retired: readers may know it */
 	if (!can_retire(t)) {
-		t->free[t->n_free++] = spinat_table_index(t, f);
+		give_back(t, f);
 		return -ENOSPC;
 	}
 	f->flags &= ~wanted;
@@ -223,7 +234,7 @@ spinat_table_reclaim(struct spinat_table *t, unsigned int n)
 
 		if (rte_rcu_qsbr_check(t->qsbr, r->token, false) != 1)
 			return;
-		t->free[t->n_free++] = r->flow;
+		give_back(t, &t->flows[r->flow]);
 		t->retired_tail++;
 	}
 }

@@ -26,7 +26,8 @@ struct spinat_table {
 	uint32_t used; /* relaxed reads from anywhere */
 	uint32_t high; /* no flow at or above this index was ever used */
 	uint32_t n_free;
-	uint32_t *free; /* stack of free indices */
+	uint32_t
+		free; /* last index given back, plus one; the one before in its `mapping`; 0: none */
 	struct rte_rcu_qsbr *qsbr;
 	struct spinat_retired *retired; /* FIFO of what waits for its grace period */
 	uint32_t retired_mask, retired_head, retired_tail;
