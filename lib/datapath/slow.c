@@ -208,7 +208,8 @@ decide_out(struct spinat_worker *w, struct spinat_slot *s, struct spinat_verdict
 		}
 		/* between inside networks, or exempt: routed, not translated */
 		if (nh->role == SPINAT_INSIDE ||
-			spinat_conf_exempt(w->snap->conf, key->realm, key->src, key->dst))
+			(w->snap->conf->n_exempts != 0 &&
+				spinat_conf_exempt(w->snap->conf, key->realm, key->src, key->dst)))
 			return;
 	} else if (ours->kinds & SPINAT_OUTSIDE_BOX && !(ours->kinds & SPINAT_OUTSIDE_STATIC) &&
 		   s->meta.flags & SPINAT_META_ICMP_REQUEST) {

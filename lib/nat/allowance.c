@@ -3,8 +3,6 @@
  */
 #include <netinet/in.h>
 
-#include <rte_random.h>
-
 #include "nat/allowance.h"
 #include "nat/deterministic.h"
 #include "packet/packet.h"
@@ -71,16 +69,13 @@ spinat_client_get(struct spinat_clients *c, const struct spinat_client_ctx *ctx,
 
 /* Token bucket: as many new sessions as come in a second fit in, and it fills as time goes on. */
 static bool
-has_token(struct spinat_nat_client *client, const struct spinat_client_ctx *ctx)
+has_token(struct spinat_nat_client *client, uint32_t rate, const struct spinat_client_ctx *ctx)
 {
-	const uint32_t rate = ctx->conf->realms[client->realm].client_rate;
 	const uint64_t gained = (uint64_t)(ctx->now_s - client->second) * rate;
 
-	if (rate == 0 || ctx->restoring)
-		return true;
 	client->tokens = RTE_MIN(client->tokens + gained, (uint64_t)rate);
 	client->second = ctx->now_s;
-	return client->tokens > 0;
+	return client->tokens > 0 || ctx->restoring;
 }
 
 enum spinat_drop
@@ -88,7 +83,7 @@ spinat_client_may_map(struct spinat_nat_client *client, const struct spinat_clie
 {
 	const struct spinat_realm_conf *realm = &ctx->conf->realms[client->realm];
 
-	if (!has_token(client, ctx))
+	if (realm->client_rate != 0 && !has_token(client, realm->client_rate, ctx))
 		return SPINAT_DROP_CLIENT_RATE;
 	if (realm->client_mappings != 0 && client->mappings >= realm->client_mappings)
 		return SPINAT_DROP_CLIENT_MAPPINGS;
@@ -103,10 +98,11 @@ spinat_client_begin(struct spinat_nat_client *client, const struct spinat_client
 	if (realm->client_sessions != 0 && client->sessions >= realm->client_sessions)
 		return SPINAT_DROP_CLIENT_SESSIONS;
 	/* what strangers begin is not the client's doing */
-	if (out && !has_token(client, ctx))
-		return SPINAT_DROP_CLIENT_RATE;
-	if (out && realm->client_rate != 0 && !ctx->restoring)
-		client->tokens--;
+	if (out && realm->client_rate != 0) {
+		if (!has_token(client, realm->client_rate, ctx))
+			return SPINAT_DROP_CLIENT_RATE;
+		client->tokens -= !ctx->restoring;
+	}
 	client->sessions++;
 	return SPINAT_DROP_NONE;
 }
@@ -175,7 +171,7 @@ port_of_blocks(struct spinat_nat_client *client, const struct spinat_client_ctx 
 	}
 	if (client->n_blocks >= realm->client_blocks)
 		return 0;
-	first = spinat_block_alloc(ports, realm, ctx->worker, ctx->n_workers, wish->random);
+	first = spinat_block_alloc(ports, realm, ctx->worker, ctx->n_workers);
 	if (first == 0)
 		return 0;
 	port = port_in_block(client, ctx, ports, proto, first, wish);
@@ -202,7 +198,6 @@ spinat_client_port(struct spinat_nat_client *client, const struct spinat_client_
 		.last = proto == IPPROTO_ICMP ? UINT16_MAX : ctx->conf->port_last,
 		.worker = ctx->worker,
 		.n_workers = ctx->n_workers,
-		.random = (uint32_t)rte_rand(),
 		.reserved = port_reserved,
 		.ctx = &reservation,
 	};

@@ -112,7 +112,7 @@ find(const struct spinat_mappings *m, const struct spinat_key *key)
 static struct spinat_mapping
 wanted_mapping(const struct spinat_mapping_request *req)
 {
-	const enum spinat_mapping_mode mode = req->ctx.conf->realms[req->realm].mapping;
+	const enum spinat_mapping_mode mode = req->ctx->conf->realms[req->realm].mapping;
 
 	return (struct spinat_mapping){
 		.in_addr = req->in_addr,
@@ -122,7 +122,7 @@ wanted_mapping(const struct spinat_mapping_request *req)
 		.realm = req->realm,
 		.proto = req->proto,
 		.used = 1,
-		.created = req->ctx.now_s,
+		.created = req->ctx->now_s,
 	};
 }
 
@@ -176,8 +176,8 @@ make(struct spinat_mappings *m, const struct spinat_mapping_request *req,
 		return SPINAT_DROP_NONE;
 	}
 	put_row(m, *index);
-	spinat_client_release(client, req->ctx.pools, req->ctx.recorder, map->proto, map->out_addr,
-		map->out_port);
+	spinat_client_release(client, req->ctx->pools, req->ctx->recorder, map->proto,
+		map->out_addr, map->out_port);
 	drop_client(m, map->client);
 	return SPINAT_DROP_MAPPINGS_FULL;
 }
@@ -188,15 +188,15 @@ take_port(struct spinat_mappings *m, const struct spinat_mapping_request *req,
 	struct spinat_mapping *map)
 {
 	struct spinat_nat_client *client = &m->clients.rows[map->client];
-	enum spinat_drop drop = spinat_client_may_map(client, &req->ctx);
+	enum spinat_drop drop = spinat_client_may_map(client, req->ctx);
 
 	if (drop != SPINAT_DROP_NONE)
 		return drop;
 	if (map->out_port == 0) {
-		map->out_port = spinat_client_port(client, &req->ctx, map->proto, map->in_port);
+		map->out_port = spinat_client_port(client, req->ctx, map->proto, map->in_port);
 		return map->out_port != 0 ? SPINAT_DROP_NONE : SPINAT_DROP_PORTS_EXHAUSTED;
 	}
-	return spinat_client_take(client, &req->ctx, map->proto, map->out_port)
+	return spinat_client_take(client, req->ctx, map->proto, map->out_port)
 		       ? SPINAT_DROP_NONE
 		       : SPINAT_DROP_PORTS_EXHAUSTED;
 }
@@ -212,7 +212,7 @@ allocate(struct spinat_mappings *m, const struct spinat_mapping_request *req,
 	if (m->n_free == 0)
 		return SPINAT_DROP_MAPPINGS_FULL;
 	drop = spinat_client_get(
-		&m->clients, &req->ctx, req->realm, req->in_addr, outside, &map->client);
+		&m->clients, req->ctx, req->realm, req->in_addr, outside, &map->client);
 	if (drop != SPINAT_DROP_NONE)
 		return drop;
 	map->out_addr = m->clients.rows[map->client].outside;
@@ -247,7 +247,7 @@ spinat_mapping_restore(struct spinat_mappings *m, const struct spinat_mapping_re
 		return m->rows[*index].out_addr == out_addr && m->rows[*index].out_port == out_port
 			       ? SPINAT_DROP_NONE
 			       : SPINAT_DROP_PORTS_EXHAUSTED;
-	if (spinat_pools_find(req->ctx.pools, out_addr) == NULL)
+	if (spinat_pools_find(req->ctx->pools, out_addr) == NULL)
 		return SPINAT_DROP_NO_POOL;
 	map.out_addr = out_addr;
 	map.out_port = out_port;

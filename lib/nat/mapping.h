@@ -47,7 +47,7 @@ void spinat_mappings_free(struct spinat_mappings *m);
 
 /** What a packet from inside needs a mapping for. */
 struct spinat_mapping_request {
-	struct spinat_client_ctx ctx;
+	const struct spinat_client_ctx *ctx;
 	rte_be32_t in_addr, remote_addr;
 	rte_be16_t in_port, remote_port;
 	uint16_t realm;

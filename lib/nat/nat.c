@@ -261,8 +261,8 @@ client_ctx(struct spinat_nat *nat, const struct spinat_conf *conf, uint32_t now_
 
 /* On failure a mapping that no other session holds is gone. */
 static enum spinat_drop
-add_session(struct spinat_nat *nat, const struct spinat_conf *conf, const struct spinat_meta *meta,
-	uint32_t mapping, uint32_t now_s, struct spinat_flow **flow)
+add_session(struct spinat_nat *nat, const struct spinat_client_ctx *ctx,
+	const struct spinat_meta *meta, uint32_t mapping, struct spinat_flow **flow)
 {
 	const struct spinat_key *key = &meta->key;
 	const struct spinat_mapping *map = spinat_mapping_at(nat->mappings, mapping);
@@ -284,16 +284,15 @@ add_session(struct spinat_nat *nat, const struct spinat_conf *conf, const struct
 		.proto = key->proto,
 		.dir = SPINAT_IN,
 	};
-	const struct spinat_client_ctx ctx = client_ctx(nat, conf, now_s);
 	enum spinat_drop drop;
 
 	spinat_table_prefetch(nat->table, &back);
-	drop = spinat_mapping_hold(nat->mappings, &ctx, mapping, remote, key->dir == SPINAT_OUT);
+	drop = spinat_mapping_hold(nat->mappings, ctx, mapping, remote, key->dir == SPINAT_OUT);
 	if (drop != SPINAT_DROP_NONE) {
 		spinat_mapping_drop_unused(nat->mappings, nat->pools, &nat->recorder, mapping);
 		return drop;
 	}
-	drop = add_flow(nat, conf, meta, &e, now_s, flow);
+	drop = add_flow(nat, ctx->conf, meta, &e, ctx->now_s, flow);
 	if (drop != SPINAT_DROP_NONE)
 		spinat_mapping_release(nat->mappings, nat->pools, &nat->recorder, mapping, remote);
 	return drop;
@@ -307,6 +306,7 @@ spinat_nat_outbound(struct spinat_nat *nat, const struct spinat_conf *conf,
 	const struct spinat_static_conf *s = spinat_conf_static_inside(conf, key->realm, key->src);
 	struct ends e = {.in_addr = key->src, .in_port = key->sport, .realm = key->realm};
 	const struct spinat_redirect_conf *r;
+	const struct spinat_client_ctx ctx = client_ctx(nat, conf, now_s);
 	enum spinat_drop drop;
 	uint32_t mapping;
 
@@ -327,7 +327,7 @@ spinat_nat_outbound(struct spinat_nat *nat, const struct spinat_conf *conf,
 	}
 	drop = spinat_mapping_get(nat->mappings,
 		&(struct spinat_mapping_request){
-			.ctx = client_ctx(nat, conf, now_s),
+			.ctx = &ctx,
 			.in_addr = key->src,
 			.in_port = key->sport,
 			.remote_addr = key->dst,
@@ -338,7 +338,7 @@ spinat_nat_outbound(struct spinat_nat *nat, const struct spinat_conf *conf,
 		&mapping);
 	if (drop != SPINAT_DROP_NONE)
 		return drop;
-	return add_session(nat, conf, meta, mapping, now_s, flow);
+	return add_session(nat, &ctx, meta, mapping, flow);
 }
 
 static enum spinat_drop
@@ -347,6 +347,7 @@ inbound_mapping(struct spinat_nat *nat, const struct spinat_conf *conf,
 {
 	const struct spinat_key *key = &meta->key;
 	const struct spinat_mapping *map;
+	const struct spinat_client_ctx ctx = client_ctx(nat, conf, now_s);
 	enum spinat_drop drop;
 	uint32_t mapping = spinat_mapping_find(nat->mappings, key->dst, key->dport, key->proto);
 
@@ -369,7 +370,7 @@ inbound_mapping(struct spinat_nat *nat, const struct spinat_conf *conf,
 	drop = may_open(conf, meta);
 	if (drop != SPINAT_DROP_NONE)
 		return drop;
-	return add_session(nat, conf, meta, mapping, now_s, flow);
+	return add_session(nat, &ctx, meta, mapping, flow);
 }
 
 enum spinat_drop

@@ -7,6 +7,7 @@
 
 #include <rte_branch_prediction.h>
 #include <rte_malloc.h>
+#include <rte_random.h>
 
 #include "nat/deterministic.h"
 #include "nat/hash.h"
@@ -148,7 +149,9 @@ pick_in_word(uint64_t *word, unsigned int w, uint64_t allowed, unsigned int star
 static uint16_t
 search(uint64_t *used, const struct spinat_port_wish *wish, uint64_t parity)
 {
-	unsigned int start = wish->random % SPINAT_PORT_BLOCKS;
+	/* where to begin: hard to guess (RFC 6056) */
+	const uint32_t random = (uint32_t)rte_rand();
+	unsigned int start = random % SPINAT_PORT_BLOCKS;
 
 	for (unsigned int b = 0; b < SPINAT_PORT_BLOCKS; b++) {
 		unsigned int block = (start + b) % SPINAT_PORT_BLOCKS;
@@ -157,11 +160,9 @@ search(uint64_t *used, const struct spinat_port_wish *wish, uint64_t parity)
 			    wish->n_workers) != wish->worker)
 			continue;
 		for (unsigned int i = 0; i < BLOCK_WORDS; i++) {
-			unsigned int w =
-				block * BLOCK_WORDS + (i + (wish->random >> 8)) % BLOCK_WORDS;
+			unsigned int w = block * BLOCK_WORDS + (i + (random >> 8)) % BLOCK_WORDS;
 			uint64_t allowed = range_mask(w, wish->first, wish->last) & parity;
-			uint16_t port =
-				pick_in_word(&used[w], w, allowed, wish->random >> 16 & 63, wish);
+			uint16_t port = pick_in_word(&used[w], w, allowed, random >> 16 & 63, wish);
 
 			if (port != 0)
 				return port;
@@ -208,21 +209,24 @@ spinat_port_alloc_block(
 	struct spinat_ports *p, enum spinat_transport tp, const struct spinat_port_wish *wish)
 {
 	const unsigned int first = wish->first / 64, n = wish->last / 64u - first + 1;
-	const unsigned int start = (uint64_t)wish->random * n >> 32;
 	const uint16_t want = rte_be_to_cpu_16(wish->port);
 	const uint64_t parity = want & 1 ? 0xaaaaaaaaaaaaaaaau : 0x5555555555555555u;
 	uint64_t *used = p->used[tp];
+	unsigned int start;
+	uint32_t random;
 
 	if (want >= wish->first && want <= wish->last && !wish->reserved(wish->ctx, wish->port) &&
 		spinat_port_take(p, tp, wish->port))
 		return wish->port;
+	random = (uint32_t)rte_rand();
+	start = (uint64_t)random * n >> 32;
 	for (unsigned int i = 0; i < 2 * n; i++) {
 		/* once round for ports of the same parity, once more for the others */
 		const unsigned int at = start + (i < n ? i : i - n);
 		const unsigned int w = first + (at < n ? at : at - n);
 		uint16_t port = pick_in_word(&used[w], w,
 			range_mask(w, wish->first, wish->last) & (i < n ? parity : ~parity),
-			wish->random & 63, wish);
+			random & 63, wish);
 		if (port != 0)
 			return rte_cpu_to_be_16(port);
 	}
@@ -245,9 +249,9 @@ spinat_block_take(struct spinat_ports *p, const struct spinat_realm_conf *realm,
 
 uint16_t
 spinat_block_alloc(struct spinat_ports *p, const struct spinat_realm_conf *realm, uint16_t worker,
-	uint16_t n_workers, uint32_t random)
+	uint16_t n_workers)
 {
-	const unsigned int n = realm->blocks, start = (uint64_t)random * n >> 32;
+	const unsigned int n = realm->blocks, start = (uint64_t)(uint32_t)rte_rand() * n >> 32;
 
 	for (unsigned int i = 0; i < n; i++) {
 		const unsigned int at = start + i < n ? start + i : start + i - n;

@@ -62,7 +62,6 @@ struct spinat_port_wish {
 	rte_be16_t port; /* the same number, else the same parity (RFC 4787 REQ-3, REQ-4) */
 	uint16_t first, last; /* host order, inclusive */
 	uint16_t worker, n_workers;
-	uint32_t random; /* where to begin to search: hard to guess (RFC 6056) */
 	/** Says that a port is spoken for by configuration. */
 	bool (*reserved)(const void *ctx, rte_be16_t port);
 	const void *ctx;
@@ -90,11 +89,10 @@ rte_be16_t spinat_port_alloc_block(
 /**
  * Takes a block of ports of all protocols for one client, one of the worker's own.
  *
- * @param random where to begin to search
  * @return its first port, host order; 0 where none is left
  */
 uint16_t spinat_block_alloc(struct spinat_ports *p, const struct spinat_realm_conf *realm,
-	uint16_t worker, uint16_t n_workers, uint32_t random);
+	uint16_t worker, uint16_t n_workers);
 
 /** Takes this very block. False where somebody has it or it is none. */
 bool spinat_block_take(

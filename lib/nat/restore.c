@@ -142,14 +142,17 @@ static enum spinat_drop
 make_session(struct spinat_nat *nat, const struct spinat_conf *conf, const struct spinat_flow *want,
 	uint32_t now_s, struct spinat_flow **flow)
 {
+	const struct spinat_client_ctx ctx = {
+		.conf = conf,
+		.pools = nat->pools,
+		.worker = nat->worker,
+		.n_workers = nat->n_workers,
+		.now_s = now_s,
+		.recorder = &nat->recorder,
+		.restoring = true,
+	};
 	const struct spinat_mapping_request req = {
-		.ctx = {.conf = conf,
-			.pools = nat->pools,
-			.worker = nat->worker,
-			.n_workers = nat->n_workers,
-			.now_s = now_s,
-			.restoring = true,
-			.recorder = &nat->recorder},
+		.ctx = &ctx,
 		.in_addr = want->new_addr[SPINAT_IN],
 		.in_port = want->new_port[SPINAT_IN],
 		.remote_addr = want->remote_addr,
