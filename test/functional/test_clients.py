@@ -54,7 +54,7 @@ class TestLimits:
             lab.out(udp(A, 5000, dport=100 + number), src=POOL, sport=5000)
         refused(lab, udp(A, 5000, dport=200), "client_sessions")
         refused(lab, udp(A, 5001), "client_sessions")
-        assert len(lab.app.telemetry.mappings(client=A)) == 1, "what was refused has left no mapping"
+        assert len(lab.app.telemetry.mappings(client=A)) == 1, "refusals have left no mapping"
         lab.outside.send(answer(udp(A, 5000), src=REMOTE2))  # strangers fill it up no further
         lab.silent(client_sessions=1)
         lab.out(udp(A, 5000, dport=100), src=POOL, sport=5000)
@@ -138,7 +138,10 @@ class TestDeterministic:
     @pytest.fixture(scope="class", params=[1, 2])
     def config(self, request: pytest.FixtureRequest) -> cfg.Config:
         realm = cfg.realm(
-            pool=[POOL, POOL2], port_allocation="deterministic", block_size=SIZE, inside="10.0.0.16/28"
+            pool=[POOL, POOL2],
+            port_allocation="deterministic",
+            block_size=SIZE,
+            inside="10.0.0.16/28",
         )
         ports = {"first": 30000, "last": 30016 + self.BLOCKS * SIZE - 1}
         if request.param == 1:

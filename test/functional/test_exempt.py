@@ -31,7 +31,8 @@ class TestExempt:
     @pytest.mark.parametrize(
         "payload",
         [
-            UDP(sport=500, dport=500) / (b"\1" * 8 + b"\0" * 8 + b"\1\x10\2" + b"\0" * 6 + b"\0\0\x1c"),
+            UDP(sport=500, dport=500)
+            / (b"\1" * 8 + b"\0" * 8 + b"\1\x10\2" + b"\0" * 6 + b"\0\0\x1c"),
             UDP(sport=5000, dport=53) / b"x",
             TCP(sport=5000, dport=80, flags="A"),
             ICMP(type=8, id=7) / b"ping",

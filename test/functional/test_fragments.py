@@ -299,7 +299,7 @@ class TestSmallerMtuOutside:
         wire.assert_same(wire.reassemble(got), wire.with_id(whole, got[0]))
 
     def test_identifications_differ(self, lab: Lab) -> None:
-        """RFC 6864 5.3.1: hosts that share an address do not share identifications, cut or whole."""
+        """RFC 6864 5.3.1: who shares an address does not share identifications, cut or whole."""
         seen = set()
         for host, port in ((A, 7100), (B, 7102), (C, 7104)):
             lab.inside.send(udp_out(host, port, body=bytes(1400), ident=0x4242))

@@ -2,9 +2,10 @@
 # Copyright (c) 2026 the spinat authors
 """Random traffic through the running box, held against a small model of the RFCs.
 
-The model knows endpoint-independent mappings with address-dependent filtering (RFC 4787, RFC 5382),
-errors about what has passed (RFC 5508) and fragments. It does not foresee which outside port a mapping
-gets, but learns it from the first packet and then insists on it, and that no two mappings share one.
+The model knows endpoint-independent mappings with address-dependent filtering (RFC 4787,
+RFC 5382), errors about what has passed (RFC 5508) and fragments. It does not foresee which outside
+port a mapping gets, but learns it from the first packet and then insists on it, and that no two
+mappings share one.
 """
 
 from dataclasses import dataclass, field

@@ -9,8 +9,8 @@ BUILD_PACKAGES=(gcc libc6-dev pkg-config meson ninja-build libdpdk-dev libconfig
 # Needed on top of that to run the quickstart: namespaces, real ping, a userland IPsec peer.
 RUN_PACKAGES=(iproute2 iputils-ping ethtool python3 python3-cryptography)
 # Needed on top of both to run every test.
-TEST_PACKAGES=(check clang clang-format shellcheck man-db python3-pytest python3-scapy python3-hypothesis python3-matplotlib
-	iperf3 curl procps valgrind)
+TEST_PACKAGES=(check clang clang-format shellcheck man-db python3-pytest python3-scapy
+	python3-hypothesis python3-matplotlib iperf3 curl procps valgrind)
 
 PYTHON=/usr/bin/python3 # not whatever python3 is first in PATH: Debian's has the packages above
 export PYTHONDONTWRITEBYTECODE=1
