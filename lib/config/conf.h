@@ -84,6 +84,7 @@ enum spinat_ambiguity {
 	X(esp, "esp", 3600, 1, 604800, "ESP or AH binding without packets")                        \
 	X(ike, "ike", 14400, 1, 604800, "IKE SA without packets")                                  \
 	X(other, "other", 300, 1, 86400, "other protocols under a static rule")                    \
+	X(candidate, "candidate", 14400, 1, 604800, "client whose inbound SPI does not come")      \
 	X(fragment, "fragment", 5, 1, 60, "datagram in fragments")                                 \
 	X(arp, "arp", 1200, 1, 86400, "ARP entry until it is asked for again")
 
@@ -94,6 +95,16 @@ enum spinat_ambiguity {
 	X(clients, "clients", 65536, 16, 4194304, "inside hosts with state")                      \
 	X(bindings, "bindings", 65536, 16, 4194304, "SPIs of ESP and AH, each direction")         \
 	X(ike, "ike", 16384, 16, 1048576, "IKE SAs")                                              \
+	X(bindings_per_client, "bindings_per_client", 64, 4, 65536,                               \
+		"SPIs of one client with one gateway, each direction")                            \
+	X(bindings_per_gateway, "bindings_per_gateway", 32768, 16, 4194304,                       \
+		"inbound SPIs of one gateway at one outside address")                             \
+	X(copies, "copies", 63, 1, 63, "copies of one packet whose SPI is not settled")           \
+	X(copies_per_spi, "copies_per_spi", 65536, 0, 16777216, "copies for one SPI")             \
+	X(copies_per_gateway, "copies_per_gateway", 50000, 0, 16777216,                           \
+		"copies a second for one gateway at one outside address")                         \
+	X(copies_per_second, "copies_per_second", 100000, 0, 16777216,                            \
+		"copies a second each worker may send")                                           \
 	X(fragments, "fragments", 1024, 16, 65536, "datagrams in fragments, per worker")          \
 	X(fragments_held, "fragments_held", 512, 16, 65536,                                       \
 		"fragments held for their first one, per worker")                                 \

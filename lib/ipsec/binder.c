@@ -114,6 +114,7 @@ spinat_binder_create(
 	if (b == NULL)
 		return NULL;
 	b->ops = *ops;
+	b->salt = (uint32_t)(p->seed ^ p->seed >> 32);
 	if (arrays_create(b, name, p) != 0) {
 		spinat_binder_free(b);
 		return NULL;
@@ -136,6 +137,30 @@ spinat_binder_free(struct spinat_binder *b)
 	rte_free(b->contests);
 	rte_free(b->ikes);
 	rte_free(b);
+}
+
+/* Clients of old SAs turn up one after the other, as they happen to send. */
+#define STARTING_MS 60000
+
+bool
+ipsec_is_starting(const struct spinat_binder *b, uint64_t now_ms)
+{
+	return b->started_ms != 0 && now_ms - b->started_ms < STARTING_MS;
+}
+
+bool
+ipsec_is_fresh(const struct spinat_binder *b, uint64_t now_ms, uint32_t seq)
+{
+	return seq <= (ipsec_is_starting(b, now_ms) ? SEQ_FIRST : SEQ_FRESH);
+}
+
+void
+ipsec_called(struct spinat_binder *b, const struct spinat_conf *conf, uint64_t now_ms)
+{
+	b->conf = conf;
+	if (!b->started)
+		b->started_ms = now_ms;
+	b->started = true;
 }
 
 static enum spinat_drop
@@ -171,6 +196,7 @@ spinat_binder_outbound(struct spinat_binder *b, const struct spinat_conf *conf, 
 	struct spi *so;
 	bool is_new;
 
+	ipsec_called(b, conf, now_ms);
 	*d = (struct spinat_ipsec_decision){.outside = p->outside, .drop = check_spi(p->spi)};
 	if (d->drop != SPINAT_DROP_NONE)
 		return;
@@ -186,7 +212,7 @@ spinat_binder_outbound(struct spinat_binder *b, const struct spinat_conf *conf, 
 		so = ipsec_spi_add_out(b, now_ms, m, p);
 		if (so == NULL) {
 			ipsec_member_release(b, m);
-			d->drop = SPINAT_DROP_BINDINGS_FULL;
+			d->drop = b->full;
 			return;
 		}
 		if (m->n_ikes > 0 || esp_without_ike(conf, p->client.realm))
@@ -194,7 +220,7 @@ spinat_binder_outbound(struct spinat_binder *b, const struct spinat_conf *conf, 
 		ipsec_credit_outbound(m, now_ms, so, esp_without_ike(conf, p->client.realm));
 	}
 	ipsec_spi_seen(so, now_ms, p);
-	ipsec_evidence_outbound(b, now_ms, m, is_new);
+	ipsec_evidence_outbound(b, now_ms, so, is_new);
 	if (out_of_sight(so))
 		ipsec_spi_install(b, so);
 	d->n = 1;
@@ -221,7 +247,7 @@ sole_talker(struct spinat_binder *b, uint64_t now_ms, struct member *m,
 	s->why = "the only client of this gateway";
 	ipsec_spi_doubt(s);
 	b->stats.settled++;
-	gap = ipsec_credit_gap(m, now_ms, p->seq <= SEQ_FRESH);
+	gap = ipsec_credit_gap(m, now_ms, s->fresh);
 	ipsec_evidence_delay(m->group, gap);
 	ipsec_spi_seen(s, now_ms, p);
 	/* it has opened this pair itself, and this is the answer: no credit is left for others */
@@ -237,8 +263,9 @@ settled_inbound(struct spinat_binder *b, uint64_t now_ms, struct spi *s,
 	/* One packet may be anyone's; the second makes it a flow that has spent its credit. */
 	if (ipsec_spi_confirm(s))
 		ipsec_credit_spend(s->member, now_ms, s);
-	ipsec_spi_install(b, s);
-	d->to[d->n++] = s->member->host->client;
+	if (!ipsec_credit_negotiating(s->member, now_ms))
+		ipsec_spi_install(b, s);
+	ipsec_spi_to_owners(s, d);
 }
 
 void
@@ -251,6 +278,7 @@ spinat_binder_inbound(struct spinat_binder *b, const struct spinat_conf *conf, u
 	struct member *m;
 	struct spi *s;
 
+	ipsec_called(b, conf, now_ms);
 	*d = (struct spinat_ipsec_decision){.outside = p->outside, .drop = check_spi(p->spi)};
 	if (d->drop != SPINAT_DROP_NONE)
 		return;
@@ -264,14 +292,15 @@ spinat_binder_inbound(struct spinat_binder *b, const struct spinat_conf *conf, u
 	}
 	s = ipsec_spi_find_in(b, g, p->spi, p->proto);
 	m = ipsec_group_sole(g);
-	if (s == NULL && m != NULL)
+	if (s == NULL && m != NULL &&
+		(ipsec_is_fresh(b, now_ms, p->seq) || !ipsec_is_starting(b, now_ms)))
 		sole_talker(b, now_ms, m, p, d);
 	else if (s == NULL)
 		ipsec_contest_open(b, conf, now_ms, g, p, d);
-	else if (s->state == SPINAT_BINDING_SETTLED)
-		settled_inbound(b, now_ms, s, p, d);
-	else
+	else if (s->contest != NULL)
 		ipsec_contest_inbound(b, conf, now_ms, s, p, d);
+	else
+		settled_inbound(b, now_ms, s, p, d);
 }
 
 bool
@@ -372,12 +401,37 @@ sweep_ike(
 		ipsec_member_release(b, m);
 }
 
+/* A changed configuration may have taken the outside address away. */
+static bool
+still_ours(const struct spinat_conf *conf, const struct group *g)
+{
+	const struct spinat_outside_addr *o = spinat_conf_outside(conf, g->key.a);
+
+	return o != NULL && o->realm == g->key.realm;
+}
+
+static void
+sweep_member(
+	struct spinat_binder *b, const struct spinat_conf *conf, uint64_t now_ms, struct member *m)
+{
+	if (m->group == NULL)
+		return;
+	if (!still_ours(conf, m->group)) {
+		ipsec_member_purge(b, m);
+		return;
+	}
+	ipsec_credit_age(m, conf, now_ms);
+	ipsec_inquire(b, now_ms, m);
+	ipsec_member_release(b, m);
+}
+
 void
 spinat_binder_sweep(struct spinat_binder *b, const struct spinat_conf *conf, uint64_t now_ms,
 	unsigned int budget)
 {
 	uint32_t total = b->n_spis_max + b->n_ikes_max + b->n_members_max;
 
+	ipsec_called(b, conf, now_ms);
 	for (; budget > 0; budget--) {
 		uint32_t at = b->sweep_at++;
 
@@ -393,9 +447,6 @@ spinat_binder_sweep(struct spinat_binder *b, const struct spinat_conf *conf, uin
 			continue;
 		}
 		at -= b->n_ikes_max;
-		if (b->members[at].group == NULL)
-			continue;
-		ipsec_credit_age(&b->members[at], conf, now_ms);
-		ipsec_member_release(b, &b->members[at]);
+		sweep_member(b, conf, now_ms, &b->members[at]);
 	}
 }

@@ -32,7 +32,7 @@
 struct spinat_binder;
 
 /** Copies of one packet at most. */
-#define SPINAT_FANOUT_MAX 8
+#define SPINAT_FANOUT_MAX 64
 
 struct spinat_client {
 	rte_be32_t addr;

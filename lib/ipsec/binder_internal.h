@@ -31,18 +31,20 @@
  */
 
 #define CREDITS_MAX 8 /* open credits of a member; more push the oldest out */
-#define SPIS_MAX 64 /* SPIs of a member in each direction */
 #define IKES_MAX 16 /* IKE SAs of a member */
 #define EXCHANGES_MAX 4 /* exchanges of an IKE SA that are followed at once */
 #define OFFERS_MAX 16 /* IKE SAs of a group whose client is still looked for */
 #define TRIED_MAX 16 /* clients an IKE SA was offered to that are remembered */
-#define CANDIDATES_MAX 32 /* of one contest */
-#define SCAN_MAX 256 /* members looked at for one unknown SPI */
+#define CANDIDATES_MAX 64 /* of one contest */
+#define SCAN_MAX 1024 /* members looked at for one unknown SPI */
 #define SEQ_FRESH 256 /* a sequence number up to here is of a new SA */
+#define SEQ_FIRST 8 /* the same, while the box has just started */
 #define SPI_RESERVED_LAST 255 /* RFC 4303 2.1 */
 #define SPI_IDLE_MS 60000 /* a full member may give up an SPI that was idle for so long */
 #define SPI_ONCE_MS 1000 /* and one that had a single packet */
-#define ONSET_MS 30 /* a packet after so long a silence says something by its time */
+#define ONSET_MS 8 /* a packet after so long a silence says something by its time */
+#define OVERTAKEN_DB -10.0 /* prior of who came after an SPI's first packet */
+#define SEEN_SLOTS 65536 /* refused SPIs that are remembered */
 #define SQUELCH_MS 1000 /* how long a group without candidates refuses unknown SPIs */
 
 enum key_kind { KEY_HOST, KEY_GROUP, KEY_MEMBER, KEY_IN, KEY_OUT, KEY_QUOTE };
@@ -94,6 +96,14 @@ struct credit {
 TAILQ_HEAD(spi_list, spi);
 TAILQ_HEAD(ike_list, ike_sa);
 
+/* How evenly packets that follow a silence come. */
+struct rhythm {
+	uint64_t last_ms;
+	double rate; /* per millisecond, when the last came; what is long past counts little */
+	double mean_ms, off_ms; /* of the time between two; how far it is off, mean */
+	uint32_t n;
+};
+
 struct member {
 	TAILQ_ENTRY(member) of_group; /* or of the free list */
 	TAILQ_ENTRY(member) of_open; /* of its group's list of members with credits */
@@ -103,31 +113,40 @@ struct member {
 	struct ike_list ikes;
 	uint16_t n_in, n_out, n_ikes;
 	uint16_t n_contests; /* it is a candidate in: what it sends must be seen */
+	uint16_t n_second; /* SPIs it shares with their owner */
 	uint8_t n_credits;
+	uint8_t inquiries;
 	bool live; /* ESP, or IKE past phase 1: inbound ESP may be for it */
 	bool natt;
 	struct credit credits[CREDITS_MAX]; /* oldest first */
 	uint64_t last_ms;
 	uint64_t offered_ms; /* an unknown IKE SA was last offered to it */
 	uint64_t sent_ms; /* last outbound ESP */
-	uint64_t onset_ms; /* last outbound ESP after a silence */
-	uint64_t watch_ms; /* since when onsets are counted */
-	uint32_t onsets;
-	double occupancy; /* how much unsettled SPIs claim its credits: sum of their claims */
+	uint64_t inquiry_ms; /* when it may be asked next why it hears nothing */
+	struct rhythm rhythm; /* of what it sends */
+	/* how much unsettled SPIs claim its credits */
+	double claims, small_claims; /* sum of all, of those that leave room for another */
+	uint32_t big_claims;
 };
 TAILQ_HEAD(member_list, member);
 
 struct candidate {
 	struct member *member;
-	int16_t prior_db; /* what was known when the SPI appeared */
-	int16_t evidence_db; /* agreeing and disagreeing events since */
+	double prior_db; /* what was known when the SPI appeared */
+	double answers_db; /* it answers what comes on the SPI: evidence since, for and against */
+	double replies_db; /* what it sends is answered on the SPI */
+	double handover_db; /* an older SPI of it fell silent when this one began */
+	double odds; /* of both together, without the claims of other SPIs */
+	double weight; /* with them */
 	double claim; /* odds that this SPI takes one of the member's credits */
-	double weight; /* of the last ranking */
-	uint8_t agree; /* agreeing events */
-	bool waiting; /* had a copy, was silent before: an answer would be evidence */
+	double density; /* scratch: how well the event under review fits, per millisecond */
 	uint64_t gap_ms; /* from its last packet on the pair's other SPI to this SPI's first */
 	uint64_t copy_ms;
-	uint64_t used_onset_ms; /* outbound packet that has been matched already */
+	uint64_t asked_ms; /* sent something that has not been answered on this SPI; 0: nothing */
+	double ask_share; /* how likely that was something that is answered at all */
+	uint8_t agree; /* agreeing events */
+	bool paid; /* its credit was spent before the SPI came into doubt */
+	bool waiting; /* had a copy, was silent before: an answer would be evidence */
 };
 
 TAILQ_HEAD(contest_list, contest);
@@ -137,9 +156,21 @@ struct contest {
 	struct spi *spi;
 	unsigned int n;
 	unsigned int rotate;
+	struct rhythm rhythm;
+	bool onset; /* the packet in hand is one that says something */
+	bool dense; /* too many for any one to say something */
+	double sum; /* of the candidates' weights and of "nobody" */
+	uint64_t opened_ms, settled_ms;
 	bool fresh; /* the SPI was seen from its first packets on */
 	bool had_rival; /* there was more than one candidate at some time */
+	bool inquiry; /* it is confirmed, and doubted again */
 	struct candidate cand[CANDIDATES_MAX]; /* best first */
+};
+
+/* What may still be spent in this second. */
+struct budget {
+	uint64_t since_ms;
+	uint32_t left;
 };
 
 struct group {
@@ -149,14 +180,16 @@ struct group {
 	struct member_list open;
 	struct contest_list contests;
 	struct ike_list offered; /* IKE SAs without a client */
-	uint32_t n_members, n_live, n_open, n_contests, n_offered;
+	uint32_t n_members, n_live, n_open, n_contests, n_inquiries, n_offered;
 	bool used;
 	uint8_t ttl; /* usual TTL of the gateway's packets; 0: not known */
+	uint32_t n_in; /* inbound SPIs */
 	uint64_t squelch_ms; /* until when unknown SPIs are refused */
-	uint32_t delay_ms, deviation_ms; /* from an outbound ESP packet to its answer */
-	uint32_t delay_samples;
-	uint32_t copies_left; /* copies it may still send in this second */
-	uint64_t copies_ms;
+	uint32_t delay_ms; /* round trip to the gateway; 0: not known */
+	bool delay_sure; /* measured by IKE, not guessed from ESP */
+	struct budget copies;
+	struct rhythm unknown; /* unknown SPIs */
+	uint64_t full_ms; /* no room for another contest was found then */
 };
 TAILQ_HEAD(group_list, group);
 
@@ -166,6 +199,7 @@ struct spi {
 	struct group *group;
 	struct member *member; /* owner, or NULL while contested */
 	struct contest *contest; /* inbound: NULL once settled and out of probation */
+	struct member *second; /* inbound: another client that chose the same SPI, or NULL */
 	struct spi *peer; /* the other direction of the pair, where known */
 	struct spi *same_prev, *same_next; /* outbound: ring of equal (P, G, SPI) */
 	const char *why;
@@ -173,8 +207,15 @@ struct spi {
 	uint64_t packets, bytes, copies;
 	uint32_t handle; /* shortcut */
 	uint32_t seq_first, seq_last;
+	uint64_t seq_window; /* bit i: seq_last - i was seen */
+	double gap_ms; /* mean time between packets, those that the binder sees */
+	double pause_ms; /* the longest of late */
+	uint32_t gaps; /* seen since it last came into sight */
+	uint32_t seq_odd; /* packets that fit no single series of numbers */
+	uint8_t ttl; /* of the first packet */
 	uint8_t dir;
 	uint8_t state; /* enum spinat_binding_state */
+	bool fresh; /* seen from its first packets on */
 	bool doubt; /* bound without agreeing evidence */
 };
 
@@ -208,6 +249,9 @@ struct ike_sa {
 
 struct spinat_binder {
 	struct spinat_binder_ops ops;
+	const struct spinat_conf *conf; /* of the call under way */
+	enum spinat_drop full; /* why there is no room for the SPI that was to be added */
+	struct budget copies;
 	struct rte_hash *index; /* struct ipsec_key to any of the first four kinds */
 	struct rte_hash *ike_index; /* struct ike_key to ike_sa */
 	struct host *hosts;
@@ -226,7 +270,11 @@ struct spinat_binder {
 	struct host_list realm_hosts[SPINAT_MAX_REALMS];
 	uint32_t n_dir[2]; /* SPIs in use, by enum spinat_dir */
 	uint32_t sweep_at;
+	uint64_t started_ms; /* first call; 0: none yet, or it knows of the time before */
+	bool started;
+	uint32_t salt;
 	struct spinat_binder_stats stats;
+	uint32_t seen[SEEN_SLOTS]; /* SPIs that were refused a contest */
 };
 
 /* --- index.c: one hash for everything but IKE SAs ----------------------------------------------- */
@@ -246,6 +294,8 @@ struct member *ipsec_member_get(
 	struct spinat_binder *b, uint64_t now_ms, const struct spinat_ipsec_pkt *p);
 /** Inbound ESP may be for it from now on. */
 void ipsec_member_live(struct member *m);
+/** Frees all that a member has, and the member. */
+void ipsec_member_purge(struct spinat_binder *b, struct member *m);
 /** Frees a member that has nothing left, and with the last one its group. */
 void ipsec_member_release(struct spinat_binder *b, struct member *m);
 /** The only member that inbound ESP can be for, or NULL. */
@@ -261,6 +311,8 @@ void ipsec_credit_open(struct member *m, uint64_t now_ms, enum credit_kind kind,
 	uint8_t exchange, uint32_t message_id);
 /** A new outbound SPI: it joins the credit that it belongs to, or makes one. */
 void ipsec_credit_outbound(struct member *m, uint64_t now_ms, struct spi *so, bool esp_without_ike);
+/** The inbound SPI is not the member's after all: it expects its own again. */
+void ipsec_credit_return(struct member *m, uint64_t now_ms, struct spi *so);
 /** The inbound SPI is bound for good: it takes the credit that fits it best. */
 void ipsec_credit_spend(struct member *m, uint64_t now_ms, struct spi *si);
 /** Milliseconds since the client last sent on the outbound SPI of the credit that an inbound one
@@ -278,8 +330,10 @@ void ipsec_credit_forget_ike(struct member *m, const struct ike_sa *ike);
 bool ipsec_credit_restore(struct member *m, const struct credit *c);
 /** Drops credits that are older than an SA gets. */
 void ipsec_credit_age(struct member *m, const struct spinat_conf *conf, uint64_t now_ms);
-/** Decibans for "the SPI that appeared now is this member's", the best of its credits. */
-int ipsec_credit_score(const struct member *m, uint64_t now_ms, bool fresh);
+/** Is the inbound SPI of its newest negotiation still to come? */
+bool ipsec_credit_negotiating(const struct member *m, uint64_t now_ms);
+/** Decibans of the rate, a second, at which a new SPI of this member was to be expected now. */
+double ipsec_credit_score(const struct member *m, uint64_t now_ms, bool fresh);
 
 /* --- binding.c: SPIs and their shortcuts ------------------------------------------------------------ */
 
@@ -294,6 +348,10 @@ struct spi *ipsec_spi_add_out(struct spinat_binder *b, uint64_t now_ms, struct m
 void ipsec_spi_free(struct spinat_binder *b, struct spi *s);
 /** Gives an inbound SPI its owner (or takes it: NULL). False: the owner has too many. */
 bool ipsec_spi_own(struct spinat_binder *b, uint64_t now_ms, struct spi *s, struct member *m);
+/** A settled binding: to its owner, or both. */
+void ipsec_spi_to_owners(const struct spi *s, struct spinat_ipsec_decision *d);
+/** Two clients have chosen the same SPI: both get what comes on it. */
+void ipsec_spi_share(struct spi *s, struct member *second);
 /** One packet may be anyone's: the client keeps its credit until the binding is confirmed. */
 void ipsec_spi_doubt(struct spi *s);
 /** Ends the doubt; returns whether there was any. */
@@ -306,6 +364,8 @@ void ipsec_spi_install(struct spinat_binder *b, struct spi *s);
 void ipsec_spi_uninstall(struct spinat_binder *b, struct spi *s);
 /** Takes the shortcuts of what a member sends out, so that the binder sees it again. */
 void ipsec_member_watch(struct spinat_binder *b, struct member *m, uint64_t now_ms);
+/** The same for what it receives: a rekey is under way. */
+void ipsec_member_watch_in(struct spinat_binder *b, struct member *m);
 uint64_t ipsec_spi_last_used(const struct spinat_binder *b, const struct spi *s);
 
 /* --- contest.c: who gets an inbound SPI that is not settled ------------------------------------------ */
@@ -313,29 +373,68 @@ uint64_t ipsec_spi_last_used(const struct spinat_binder *b, const struct spi *s)
 /** An unknown SPI arrived for a group with more than one live member. */
 void ipsec_contest_open(struct spinat_binder *b, const struct spinat_conf *conf, uint64_t now_ms,
 	struct group *g, const struct spinat_ipsec_pkt *p, struct spinat_ipsec_decision *d);
+/** A contest for an SPI that has none, without candidates. NULL: there is no room. */
+struct contest *ipsec_contest_new(struct spinat_binder *b, uint64_t now_ms, struct spi *s);
 /** A packet of an SPI under contest. */
 void ipsec_contest_inbound(struct spinat_binder *b, const struct spinat_conf *conf, uint64_t now_ms,
 	struct spi *s, const struct spinat_ipsec_pkt *p, struct spinat_ipsec_decision *d);
 /** The member can not be the owner any more (NAT-T, gone). */
-void ipsec_contest_forget(struct member *m);
+void ipsec_contest_forget(struct spinat_binder *b, struct member *m);
 void ipsec_contest_free(struct spinat_binder *b, struct contest *c);
 /** A member may own it as well. */
 void ipsec_contest_add(struct spinat_binder *b, uint64_t now_ms, struct contest *c,
-	struct member *m, int prior_db);
+	struct member *m, double prior_db);
 /** Drops who can not own it any more, sorts the rest, settles where the evidence is enough. */
 void ipsec_contest_review(struct spinat_binder *b, uint64_t now_ms, struct contest *c);
 
+/** Begins every call: the configuration to go by, and when the first was. */
+void ipsec_called(struct spinat_binder *b, const struct spinat_conf *conf, uint64_t now_ms);
+/** Is it the sequence number of a new SA? */
+bool ipsec_is_fresh(const struct spinat_binder *b, uint64_t now_ms, uint32_t seq);
+/** Was the binder made a short while ago? Then most clients are still unknown to it. */
+bool ipsec_is_starting(const struct spinat_binder *b, uint64_t now_ms);
+
+/* --- match.c: who owns what, given the evidence ------------------------------------------------------ */
+
+/** Ten times the decimal logarithm, and back. */
+double ipsec_db(double ratio);
+double ipsec_odds(double db);
+/** What an SPI claims of a member's credits changes. */
+void ipsec_claim_change(struct member *m, double from, double to);
+/** Drops who can not own it any more, weighs the rest, best first. */
+void ipsec_match_rank(struct contest *c);
+/** The credit of a candidate that had spent it for this SPI is open again. */
+void ipsec_match_charge(struct contest *c, struct member *m);
+/** Sum of the weights from one place on. */
+double ipsec_match_rivals(const struct contest *c, unsigned int from);
+void ipsec_match_remove(struct contest *c, unsigned int i);
+
+/** One more after a silence; how often they come now, per millisecond. */
+void ipsec_rhythm_step(struct rhythm *r, uint64_t now_ms);
+double ipsec_rhythm_rate(const struct rhythm *r, uint64_t now_ms);
+
+/* --- inquiry.c: clients that hear nothing ------------------------------------------------------------ */
+
+/** Puts the group's bindings in doubt where the member sends and nothing comes for it. */
+void ipsec_inquire(struct spinat_binder *b, uint64_t now_ms, struct member *m);
+
 /* --- evidence.c: correlation ------------------------------------------------------------------------- */
 
+/** Reviews whether the SPI has taken over from an older one of the candidates. */
+void ipsec_evidence_handover(struct contest *c, uint64_t now_ms);
 /** A member sent ESP. */
 void ipsec_evidence_outbound(
-	struct spinat_binder *b, uint64_t now_ms, struct member *m, bool is_new);
+	struct spinat_binder *b, uint64_t now_ms, const struct spi *so, bool is_new);
 /** A packet of a contested SPI arrived, before it is delivered. */
 void ipsec_evidence_inbound(struct contest *c, uint64_t now_ms);
 /** The candidate gets a copy. */
-void ipsec_evidence_copy(struct candidate *c, uint64_t now_ms);
-/** An inbound packet answered the member's outbound one: learns the group's delay. */
-void ipsec_evidence_delay(struct group *g, uint64_t delay_ms);
+void ipsec_evidence_copy(const struct contest *of, struct candidate *c, uint64_t now_ms);
+/** How likely what came now answers what went out so long ago, per millisecond. */
+double ipsec_evidence_reply_density(const struct group *g, uint64_t took_ms);
+/** A request was answered after so long. */
+void ipsec_evidence_round_trip(struct group *g, uint64_t took_ms);
+/** An SPI's first packet came so long after the pair's last outbound one. */
+void ipsec_evidence_delay(struct group *g, uint64_t gap_ms);
 
 /* --- ike_track.c ---------------------------------------------------------------------------------------- */
 

@@ -81,6 +81,7 @@ spi_row(const struct spinat_binder *b, const struct spi *s, uint64_t at_ms,
 {
 	const uint32_t handle = READ_ONCE(s->handle);
 	const struct spi *peer = READ_ONCE(s->peer);
+	struct spinat_row_owner second = {.client = 0};
 	uint64_t packets, bytes, last_ms = s->last_ms;
 
 	memset(row, 0, sizeof(*row));
@@ -91,6 +92,8 @@ spi_row(const struct spinat_binder *b, const struct spi *s, uint64_t at_ms,
 	row->owner.proto = s->key.proto;
 	row->spi = s->key.spi;
 	row->peer = peer != NULL ? peer->key.spi : 0;
+	owner_of(READ_ONCE(s->second), &second);
+	row->second = second.client;
 	row->seq_first = s->seq_first;
 	row->seq_last = s->seq_last;
 	row->packets = s->packets;
@@ -221,7 +224,8 @@ member_of(struct spinat_binder *b, const struct spinat_conf *conf, const struct 
 	if (!permitted(conf, o))
 		return NULL;
 	*why = SPINAT_BINDER_FULL;
-	spinat_binder_sweep(b, conf, now_ms, 0); /* the configuration that the binder goes by */
+	ipsec_called(b, conf, now_ms);
+	b->started_ms = 0; /* it knows of the time before */
 	m = ipsec_member_get(b, now_ms, &p);
 	if (m == NULL || m->group->key.a == o->outside)
 		return m;
@@ -314,6 +318,23 @@ pair(struct spinat_binder *b, struct member *m, struct spi *s, rte_be32_t peer_s
 	peer->peer = s;
 }
 
+/* The other client that chose the same SPI; without room for it, it is not known. */
+static void
+share(struct spinat_binder *b, const struct spinat_conf *conf, const struct spinat_spi_row *row,
+	uint64_t now_ms, struct spi *s)
+{
+	struct spinat_row_owner o = row->owner;
+	enum spinat_binder_restored why;
+	struct member *m;
+
+	if (row->second == 0 || row->second == o.client || row->dir != SPINAT_IN)
+		return;
+	o.client = row->second;
+	m = member_of(b, conf, &o, now_ms, &why);
+	if (m != NULL)
+		ipsec_spi_share(s, m);
+}
+
 static bool
 is_valid(const struct spinat_spi_row *row)
 {
@@ -365,6 +386,7 @@ spinat_binder_restore_spi(struct spinat_binder *b, const struct spinat_conf *con
 	s->last_ms = before(now_ms, idle_ms);
 	s->created_ms = before(now_ms, row->age_ms + down_ms);
 	pair(b, m, s, row->peer);
+	share(b, conf, row, now_ms, s);
 	if (row->dir == SPINAT_IN && row->owner.flags & SPINAT_ROW_DOUBT)
 		ipsec_spi_doubt(s);
 	set_flags(m, row->owner.flags);

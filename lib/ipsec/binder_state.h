@@ -45,8 +45,9 @@ struct spinat_spi_row {
 	uint32_t seq_first, seq_last;
 	uint32_t idle_ms, age_ms;
 	uint64_t packets, bytes, copies;
+	rte_be32_t second; /* another client of the realm that chose the same SPI; 0: nobody */
 	uint8_t dir; /* enum spinat_dir */
-	uint8_t pad[7];
+	uint8_t pad[3];
 };
 
 struct spinat_credit_row {

@@ -7,6 +7,8 @@
 
 /* What a binding in doubt weighs on its client's credits: a hundred to one that it takes one. */
 #define DOUBT_CLAIM 100.0
+/* The flow table tells the time of the last packet by the second. */
+#define JUST_NOW_MS 2000
 
 static struct ipsec_key
 in_key(const struct group *g, rte_be32_t spi, uint8_t proto)
@@ -106,6 +108,7 @@ spi_add(struct spinat_binder *b, uint64_t now_ms, const struct ipsec_key *key, s
 {
 	struct spi *s = TAILQ_FIRST(&b->free_spis);
 
+	b->full = SPINAT_DROP_BINDINGS_FULL;
 	if (s == NULL || b->n_dir[dir] >= b->n_spis_max / 2 || ipsec_index_put(b, key, s) != 0)
 		return NULL;
 	TAILQ_REMOVE(&b->free_spis, s, next);
@@ -116,6 +119,7 @@ spi_add(struct spinat_binder *b, uint64_t now_ms, const struct ipsec_key *key, s
 	s->handle = SPINAT_SHORTCUT_NONE;
 	s->created_ms = s->last_ms = now_ms;
 	s->seq_first = s->seq_last = seq;
+	s->fresh = ipsec_is_fresh(b, now_ms, seq);
 	b->n_dir[dir]++;
 	b->stats.bindings++;
 	return s;
@@ -126,8 +130,17 @@ ipsec_spi_add_in(
 	struct spinat_binder *b, uint64_t now_ms, struct group *g, const struct spinat_ipsec_pkt *p)
 {
 	struct ipsec_key key = in_key(g, p->spi, p->proto);
+	struct spi *s;
 
-	return spi_add(b, now_ms, &key, g, SPINAT_IN, p->seq);
+	b->full = SPINAT_DROP_BINDINGS_LIMIT;
+	if (g->n_in >= b->conf->limits.bindings_per_gateway)
+		return NULL;
+	s = spi_add(b, now_ms, &key, g, SPINAT_IN, p->seq);
+	if (s == NULL)
+		return NULL;
+	s->ttl = p->ttl;
+	g->n_in++;
+	return s;
 }
 
 /* An SPI that one packet has been seen of may be a stray one. */
@@ -144,7 +157,8 @@ make_room(struct spinat_binder *b, struct spi_list *list, uint16_t n, uint64_t n
 	struct spi *s, *oldest = NULL;
 	uint64_t used, oldest_used = UINT64_MAX;
 
-	if (n < SPIS_MAX)
+	b->full = SPINAT_DROP_BINDINGS_LIMIT;
+	if (n < b->conf->limits.bindings_per_client)
 		return true;
 	TAILQ_FOREACH(s, list, next) {
 		used = ipsec_spi_last_used(b, s) + idle_needed(s);
@@ -209,10 +223,26 @@ ipsec_spi_own(struct spinat_binder *b, uint64_t now_ms, struct spi *s, struct me
 }
 
 void
+ipsec_spi_to_owners(const struct spi *s, struct spinat_ipsec_decision *d)
+{
+	d->to[d->n++] = s->member->host->client;
+	if (s->second != NULL)
+		d->to[d->n++] = s->second->host->client;
+}
+
+void
+ipsec_spi_share(struct spi *s, struct member *second)
+{
+	s->second = second;
+	second->n_second++;
+	s->why = "two clients chose the same SPI, both get it";
+}
+
+void
 ipsec_spi_doubt(struct spi *s)
 {
 	s->doubt = true;
-	s->member->occupancy += DOUBT_CLAIM;
+	ipsec_claim_change(s->member, 0.0, DOUBT_CLAIM);
 }
 
 bool
@@ -221,7 +251,7 @@ ipsec_spi_confirm(struct spi *s)
 	bool was = s->doubt;
 
 	if (was)
-		s->member->occupancy -= DOUBT_CLAIM;
+		ipsec_claim_change(s->member, DOUBT_CLAIM, 0.0);
 	s->doubt = false;
 	return was;
 }
@@ -236,6 +266,7 @@ ipsec_spi_free(struct spinat_binder *b, struct spi *s)
 		ipsec_contest_free(b, s->contest);
 	if (s->peer != NULL)
 		s->peer->peer = NULL;
+	s->group->n_in -= s->dir == SPINAT_IN;
 	if (s->dir == SPINAT_OUT) {
 		ipsec_credit_forget_spi(m, s);
 		TAILQ_REMOVE(&m->out, s, next);
@@ -246,6 +277,8 @@ ipsec_spi_free(struct spinat_binder *b, struct spi *s)
 		TAILQ_REMOVE(&m->in, s, next);
 		m->n_in--;
 	}
+	if (s->second != NULL)
+		s->second->n_second--;
 	ipsec_index_del(b, &s->key);
 	s->state = SPINAT_BINDING_FREE;
 	b->n_dir[s->dir]--;
@@ -253,11 +286,33 @@ ipsec_spi_free(struct spinat_binder *b, struct spi *s)
 	TAILQ_INSERT_HEAD(&b->free_spis, s, next);
 }
 
+/* As a receiver's replay window (RFC 4303 3.4.3) sees it: what it would refuse is of another SA. */
+static void
+series_step(struct spi *s, uint32_t seq)
+{
+	uint32_t ahead = seq - s->seq_last, behind = s->seq_last - seq;
+
+	if (s->packets == 0 || ahead - 1 < UINT32_MAX / 2) {
+		s->seq_window = s->packets > 0 && ahead < 64 ? s->seq_window << ahead | 1 : 1;
+		s->seq_last = seq;
+	} else if (behind >= 64 || (s->seq_window & RTE_BIT64(behind)) != 0) {
+		s->seq_odd++;
+	} else {
+		s->seq_window |= RTE_BIT64(behind);
+	}
+}
+
 void
 ipsec_spi_seen(struct spi *s, uint64_t now_ms, const struct spinat_ipsec_pkt *p)
 {
+	if (s->gaps++ > 0) {
+		double gap = (double)(now_ms - s->last_ms);
+
+		s->gap_ms += (gap - s->gap_ms) / RTE_MIN(s->gaps, 8u);
+		s->pause_ms = RTE_MAX(gap, 0.98 * s->pause_ms);
+	}
 	s->last_ms = now_ms;
-	s->seq_last = p->seq;
+	series_step(s, p->seq);
 	s->packets++;
 	s->bytes += p->len;
 }
@@ -274,7 +329,7 @@ ipsec_spi_install(struct spinat_binder *b, struct spi *s)
 		.dir = s->dir,
 	};
 
-	if (s->handle == SPINAT_SHORTCUT_NONE)
+	if (s->handle == SPINAT_SHORTCUT_NONE && s->second == NULL)
 		s->handle = b->ops.install(b->ops.ctx, &c);
 }
 
@@ -300,8 +355,32 @@ ipsec_spi_uninstall(struct spinat_binder *b, struct spi *s)
 	b->ops.count(b->ops.ctx, s->handle, &packets, &bytes);
 	b->ops.remove(b->ops.ctx, s->handle);
 	s->handle = SPINAT_SHORTCUT_NONE;
+	s->gaps = 0;
+	s->gap_ms = s->pause_ms = 0.0;
 	s->packets += packets;
 	s->bytes += bytes;
+}
+
+void
+ipsec_member_watch_in(struct spinat_binder *b, struct member *m)
+{
+	struct spi *s;
+
+	TAILQ_FOREACH(s, &m->in, next)
+		ipsec_spi_uninstall(b, s);
+}
+
+/* What went by unseen: the rate it had on average, where it has gone on until a moment ago. */
+static void
+catch_up(struct member *m, uint64_t now_ms, uint64_t since_ms, uint64_t packets, uint64_t last_ms)
+{
+	double rate = (double)packets / (double)(now_ms - since_ms + 1);
+
+	if (now_ms - last_ms > JUST_NOW_MS)
+		return;
+	m->rhythm.rate = RTE_MAX(m->rhythm.rate, RTE_MIN(rate, 1.0 / ONSET_MS));
+	m->rhythm.last_ms = now_ms;
+	m->sent_ms = now_ms;
 }
 
 void
@@ -310,12 +389,11 @@ ipsec_member_watch(struct spinat_binder *b, struct member *m, uint64_t now_ms)
 	struct spi *s;
 
 	TAILQ_FOREACH(s, &m->out, next) {
-		uint64_t before = s->packets;
+		uint64_t before = s->packets, since_ms = s->last_ms;
 
 		if (s->handle == SPINAT_SHORTCUT_NONE)
 			continue;
 		ipsec_spi_uninstall(b, s);
-		m->onsets += RTE_MIN(s->packets - before, (now_ms - m->watch_ms) / ONSET_MS);
-		m->sent_ms = RTE_MAX(m->sent_ms, s->last_ms);
+		catch_up(m, now_ms, since_ms, s->packets - before, s->last_ms);
 	}
 }

@@ -1,50 +1,45 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  * Copyright (c) 2026 the spinat authors
  */
+#include <stdlib.h>
 #include <string.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include <rte_jhash.h>
 
 #include "binder_internal.h"
 
 /*
- * Who owns what is one question for all unsettled SPIs of a group: each has one owner, and each
- * client owns as many as it has credits. The marginal odds of such a matching are found by belief
- * propagation, one local step with every packet: an SPI claims a client by the odds that it is the
- * owner rather than all the others; a client that others claim weighs less. So evidence about one
- * SPI decides others by elimination, and a second SPI that fits only a client which has been given
- * a first one reopens that.
+ * An inbound SPI from its first packet until its owner is beyond doubt. While several clients may
+ * own it each of them gets a copy; it counts as settled when one leads by far, and is watched from
+ * then on, so that a wrong settlement shows in what the others send, until it is confirmed: then
+ * the credit is spent and the flow table takes over.
  */
 
-#define LEAD 100.0 /* odds to the second best from which the best gets it alone */
-#define SPAN 1000.0 /* candidates this far behind the best get no copy */
-#define SETTLE 1000.0 /* and with these odds, confirmed, it is settled */
-#define AGREE_MIN 2 /* events that must agree before it is */
+#define MISS 1e-4 /* share of the belief that may go without a copy */
+#define SOLE 1e-1 /* the belief in "nobody" that the only candidate may leave */
+#define LEAD 1e-3 /* the belief that a settlement may leave to all the others together */
+#define SURE 1e-5 /* and with this little it is confirmed at once */
+#define REOPEN 1e-1 /* a settled one with this much for the others is open again */
+#define CLEAR 1e-1 /* where there are no copies, the best with this lead gets the packet */
+#define GUARD_MS 1000
+#define WATCH_MS 10000 /* else it is confirmed after so long without contradiction */
 
-#define WORTH_LIVE -30 /* a client with ESP, all of whose inbound SPIs are known */
-#define WORTH_STRAY -25 /* nobody's: a stray or spoofed packet */
-#define WORTH_NOBODY -45 /* the same, after the second packet */
-#define CLAIM_MAX 1e6
+#define WORTH_LIVE -30.0 /* a client with ESP, all of whose inbound SPIs are known */
 
-#define CONTESTS_MAX 256 /* of a group */
+#define AGREE_MIN 2 /* events in favour */
+#define HANDOVER_PROOF_DB 10.0
+#define ODD_MIN 3 /* packets out of the series that make it two */
+
+#define CONTESTS_MAX 4096 /* of a group */
 #define CONTESTS_SPARE 16 /* beyond two for each client that expects an SPI */
+#define TTL_SLACK 3 /* routes change, but seldom by more hops */
 #define CONTEST_WAIT_MS 1000 /* one packet, and no other in this time: may be replaced */
 
-#define COPIES_GROUP 2000 /* copies of a group in a second */
-#define COPIES_SPI 1024 /* copies of an SPI before it counts as ambiguous */
-
-static void
-candidate_remove(struct contest *c, unsigned int i)
-{
-	struct member *m = c->cand[i].member;
-
-	m->occupancy -= c->cand[i].claim;
-	m->n_contests--;
-	c->n--;
-	memmove(&c->cand[i], &c->cand[i + 1], (c->n - i) * sizeof(c->cand[0]));
-}
-
 void
-ipsec_contest_add(
-	struct spinat_binder *b, uint64_t now_ms, struct contest *c, struct member *m, int prior_db)
+ipsec_contest_add(struct spinat_binder *b, uint64_t now_ms, struct contest *c, struct member *m,
+	double prior_db)
 {
 	unsigned int i;
 
@@ -55,7 +50,7 @@ ipsec_contest_add(
 		/* Best first, but for what was added since the last ranking: good enough. */
 		if (c->cand[c->n - 1].prior_db >= prior_db)
 			return;
-		candidate_remove(c, c->n - 1);
+		ipsec_match_remove(c, c->n - 1);
 	}
 	for (i = c->n; i > 0 && c->cand[i - 1].prior_db < prior_db; i--)
 		c->cand[i] = c->cand[i - 1];
@@ -67,6 +62,21 @@ ipsec_contest_add(
 	c->n++;
 	m->n_contests++;
 	ipsec_member_watch(b, m, now_ms);
+}
+
+struct contest *
+ipsec_contest_new(struct spinat_binder *b, uint64_t now_ms, struct spi *s)
+{
+	struct contest *c = TAILQ_FIRST(&b->free_contests);
+
+	if (c == NULL)
+		return NULL;
+	TAILQ_REMOVE(&b->free_contests, c, next);
+	*c = (struct contest){.spi = s, .fresh = s->fresh, .opened_ms = now_ms};
+	s->contest = c;
+	TAILQ_INSERT_TAIL(&s->group->contests, c, next);
+	s->group->n_contests++;
+	return c;
 }
 
 /* Who can own a fresh SPI: clients with a credit. An old one: any live client. */
@@ -97,8 +107,10 @@ ipsec_contest_free(struct spinat_binder *b, struct contest *c)
 {
 	struct group *g = c->spi->group;
 
+	g->full_ms = 0;
+	g->n_inquiries -= c->inquiry;
 	while (c->n > 0)
-		candidate_remove(c, c->n - 1);
+		ipsec_match_remove(c, c->n - 1);
 	c->spi->contest = NULL;
 	TAILQ_REMOVE(&g->contests, c, next);
 	g->n_contests--;
@@ -106,151 +118,209 @@ ipsec_contest_free(struct spinat_binder *b, struct contest *c)
 }
 
 void
-ipsec_contest_forget(struct member *m)
+ipsec_contest_forget(struct spinat_binder *b, struct member *m)
 {
 	struct contest *c, *next;
 	unsigned int i;
 
 	for (c = TAILQ_FIRST(&m->group->contests); c != NULL && m->n_contests > 0; c = next) {
 		next = TAILQ_NEXT(c, next);
+		if (c->spi->member == m) {
+			ipsec_contest_free(b, c); /* what is settled stays with it */
+			continue;
+		}
 		for (i = 0; i < c->n; i++) {
 			if (c->cand[i].member == m) {
-				candidate_remove(c, i);
+				ipsec_match_remove(c, i);
 				break;
 			}
 		}
 	}
 }
 
+/* Beyond doubt: the flow table may have it. */
+static void
+confirm(struct spinat_binder *b, uint64_t now_ms, struct contest *c)
+{
+	struct spi *s = c->spi;
+	bool inquiry = c->inquiry;
+
+	if (!inquiry) {
+		ipsec_evidence_delay(s->group, c->cand[0].gap_ms);
+		s->group->ttl = s->ttl;
+	}
+	ipsec_contest_free(b, c);
+	if (!inquiry)
+		ipsec_credit_spend(s->member, now_ms, s);
+	if (s->second != NULL)
+		ipsec_credit_spend(s->second, now_ms, s);
+}
+
 static void
 settle(struct spinat_binder *b, uint64_t now_ms, struct contest *c, const char *why)
 {
 	struct spi *s = c->spi;
-	struct member *m = c->cand[0].member;
 
-	if (!ipsec_spi_own(b, now_ms, s, m))
+	if (!ipsec_spi_own(b, now_ms, s, c->cand[0].member))
 		return;
 	s->state = SPINAT_BINDING_SETTLED;
 	s->why = why;
+	c->settled_ms = now_ms;
 	b->stats.settled++;
-	ipsec_evidence_delay(s->group, c->cand[0].gap_ms);
-	ipsec_credit_spend(m, now_ms, s);
-	ipsec_contest_free(b, c);
-}
-
-static bool
-eligible(const struct contest *c, const struct member *m)
-{
-	return !m->natt && (m->n_credits > 0 || (!c->fresh && m->live));
-}
-
-/* 10 ^ (db / 10) */
-static double
-odds(int db)
-{
-	static const double tenth[] = {
-		1.0, 1.2589, 1.5849, 1.9953, 2.5119, 3.1623, 3.9811, 5.0119, 6.3096, 7.9433};
-	double x;
-
-	for (x = 1.0; db < 0; db += 10)
-		x /= 10;
-	for (; db >= 10; db -= 10)
-		x *= 10;
-	return x * tenth[db];
-}
-
-/* What is left of a client's credits beside what other SPIs claim of them. */
-static double
-vacancy(const struct candidate *x)
-{
-	double credits = RTE_MAX(x->member->n_credits, 1);
-	double others = RTE_MAX(x->member->occupancy - x->claim, 0.0);
-
-	return credits / (credits + others);
-}
-
-static double
-weigh(struct contest *c)
-{
-	double sum = odds(c->spi->packets > 1 ? WORTH_NOBODY : WORTH_STRAY);
-	struct candidate x;
-	unsigned int i, j;
-
-	for (i = 0; i < c->n; i++) {
-		x = c->cand[i];
-		x.weight = odds(x.prior_db + x.evidence_db) * vacancy(&x);
-		sum += x.weight;
-		for (j = i; j > 0 && c->cand[j - 1].weight < x.weight; j--)
-			c->cand[j] = c->cand[j - 1];
-		c->cand[j] = x;
-	}
-	return sum;
 }
 
 static void
-rank(struct contest *c)
+reopen(struct spinat_binder *b, uint64_t now_ms, struct contest *c)
 {
-	double sum, claim;
-	unsigned int i;
+	struct member *owner = c->spi->member;
+	struct spi *so = c->spi->peer;
 
-	for (i = c->n; i-- > 0;)
-		if (!eligible(c, c->cand[i].member))
-			candidate_remove(c, i);
-	sum = weigh(c);
-	for (i = 0; i < c->n; i++) {
-		struct candidate *x = &c->cand[i];
-
-		claim = odds(x->prior_db + x->evidence_db) / (sum - x->weight);
-		claim = RTE_MIN(claim, CLAIM_MAX);
-		x->member->occupancy += claim - x->claim;
-		x->claim = claim;
+	ipsec_spi_own(b, now_ms, c->spi, NULL);
+	if (c->inquiry) {
+		ipsec_credit_return(owner, now_ms, so);
+		ipsec_match_charge(c, owner);
+		c->inquiry = false;
+		c->spi->group->n_inquiries--;
 	}
-	if (c->n > 1)
-		c->had_rival = true;
+	c->had_rival = true;
+	c->spi->state = SPINAT_BINDING_FANOUT;
+	c->spi->why = "what others send contradicts its owner";
+	b->stats.reopened++;
 }
 
+/* One event may be chance: the lead comes from several, from a stream that moved here, or from
+ * what other SPIs claim of the rest. */
 static bool
-leads_by(const struct contest *c, double margin)
+is_proven(const struct contest *c)
 {
-	return c->n == 1 || c->cand[0].weight >= margin * c->cand[1].weight;
+	double others = 0.0;
+	unsigned int i;
+
+	if (c->spi->seq_odd > 0 && c->spi->seq_odd < ODD_MIN)
+		return false; /* perhaps two series */
+	for (i = 1; i < c->n; i++)
+		others += c->cand[i].odds;
+	return c->cand[0].agree >= AGREE_MIN || c->cand[0].handover_db >= HANDOVER_PROOF_DB ||
+	       others > LEAD * c->cand[0].odds;
+}
+
+/* Nobody else expects an SPI: it opened this pair itself, or a second packet has come. */
+static bool
+sole_candidate(const struct spinat_binder *b, uint64_t now_ms, const struct contest *c)
+{
+	if (c->n != 1 || c->cand[0].weight * SOLE < c->sum - c->cand[0].weight)
+		return false;
+	if (!c->fresh && ipsec_is_starting(b, now_ms))
+		return false; /* others will turn up */
+	return c->cand[0].gap_ms != UINT64_MAX || c->spi->packets > 1;
+}
+
+/* The SPI carries two series of sequence numbers: with the owner the next best has it too. */
+static void
+share(struct contest *c)
+{
+	struct member *owner = c->spi->member;
+	unsigned int i;
+
+	for (i = 0; i < c->n; i++) {
+		if (c->cand[i].member == owner || c->cand[i].member->n_credits == 0)
+			continue;
+		ipsec_spi_share(c->spi, c->cand[i].member);
+		return;
+	}
+}
+
+/* No rival ever, and the client opened the pair itself; or none that matters, and it flows. */
+static bool
+beyond_doubt(const struct spinat_binder *b, const struct contest *c, uint64_t now_ms)
+{
+	if (c->spi->second != NULL)
+		return true;
+	if (!c->had_rival)
+		return sole_candidate(b, now_ms, c);
+	if (c->inquiry)
+		return now_ms - c->settled_ms >= WATCH_MS;
+	return c->spi->packets > 1 && (ipsec_match_rivals(c, 1) <= SURE * c->cand[0].weight ||
+					      now_ms - c->settled_ms >= WATCH_MS);
 }
 
 void
 ipsec_contest_review(struct spinat_binder *b, uint64_t now_ms, struct contest *c)
 {
-	rank(c);
+	const struct member *owner = c->spi->member;
+	double best, rivals;
+
+	if (c->fresh)
+		ipsec_evidence_handover(c, now_ms);
+	ipsec_match_rank(c);
 	if (c->n == 0)
 		return;
-	/* one candidate, and either it opened this pair itself or a second packet has come */
-	if (c->n == 1 && (c->cand[0].gap_ms != UINT64_MAX || c->spi->packets > 1))
+	best = c->cand[0].weight;
+	if (getenv("DBG") && (!c->inquiry || c->spi->seq_odd)) {
+		struct group *g = c->spi->group;
+		fprintf(stderr, "%lu spi %x pk %lu n %u sum %g own %x delay %u\n", now_ms,
+			rte_be_to_cpu_32(c->spi->key.spi), c->spi->packets, c->n, c->sum,
+			owner ? rte_be_to_cpu_32(owner->host->client.addr) : 0, g->delay_ms);
+		for (unsigned q = 0; q < c->n && q < 4; q++) {
+			struct candidate *x = &c->cand[q];
+			fprintf(stderr,
+				"   %x prior %.1f ans %.1f rep %.1f odds %g w %g claim %g cred %u "
+				"big %u small %g claims %g agree %u\n",
+				rte_be_to_cpu_32(x->member->host->client.addr), x->prior_db,
+				x->answers_db, x->replies_db, x->odds, x->weight, x->claim,
+				x->member->n_credits, x->member->big_claims,
+				x->member->small_claims, x->member->claims, x->agree);
+		}
+	}
+	rivals = ipsec_match_rivals(c, 1);
+	if (owner != NULL && c->spi->second == NULL &&
+		(c->cand[0].member != owner || rivals > REOPEN * best)) {
+		reopen(b, now_ms, c);
+		owner = NULL;
+	}
+	if (owner == NULL && sole_candidate(b, now_ms, c))
 		settle(b, now_ms, c,
 			c->had_rival ? "the SPIs of the other candidates are known"
 				     : "the only client that expects an SPI");
-	else if (c->cand[0].agree >= AGREE_MIN && leads_by(c, SETTLE))
+	else if (owner == NULL && rivals <= LEAD * best && is_proven(c))
 		settle(b, now_ms, c, "its traffic fits the SPI's");
+	if (c->spi->member != NULL && c->spi->second == NULL && c->spi->seq_odd >= ODD_MIN)
+		share(c);
+	if (c->spi->member != NULL && beyond_doubt(b, c, now_ms))
+		confirm(b, now_ms, c);
 }
 
+static void
+budget_renew(struct budget *x, uint64_t now_ms, uint32_t a_second)
+{
+	if (now_ms - x->since_ms < 1000)
+		return;
+	x->since_ms = now_ms;
+	x->left = a_second;
+}
+
+/* The copies that a packet, an SPI, a gateway and the box may cost. */
 static bool
 take_copies(
 	struct spinat_binder *b, struct group *g, struct spi *s, uint64_t now_ms, unsigned int n)
 {
-	if (now_ms - g->copies_ms >= 1000) {
-		g->copies_ms = now_ms;
-		g->copies_left = COPIES_GROUP;
-	}
-	if (s->copies + n > COPIES_SPI || g->copies_left < n)
+	budget_renew(&g->copies, now_ms, b->conf->limits.copies_per_gateway);
+	budget_renew(&b->copies, now_ms, b->conf->limits.copies_per_second);
+	if (s->copies + n > b->conf->limits.copies_per_spi || g->copies.left < n ||
+		b->copies.left < n)
 		return false;
-	g->copies_left -= n;
+	g->copies.left -= n;
+	b->copies.left -= n;
 	s->copies += n;
 	b->stats.copies += n;
 	return true;
 }
 
 static void
-give(struct spinat_ipsec_decision *d, struct candidate *c, uint64_t now_ms)
+give(struct spinat_ipsec_decision *d, struct contest *c, unsigned int i, uint64_t now_ms)
 {
-	d->to[d->n++] = c->member->host->client;
-	ipsec_evidence_copy(c, now_ms);
+	d->to[d->n++] = c->cand[i].member->host->client;
+	ipsec_evidence_copy(c, &c->cand[i], now_ms);
 }
 
 static void
@@ -268,35 +338,46 @@ static void
 deliver_alone(struct spinat_binder *b, struct contest *c, uint64_t now_ms,
 	struct spinat_ipsec_decision *d)
 {
-	set_state(b, c->spi, SPINAT_BINDING_PROVISIONAL,
-		c->n == 1 ? "the only client that expects an SPI" : "a clear lead");
-	give(d, &c->cand[0], now_ms);
+	if (c->spi->member == NULL)
+		set_state(b, c->spi, SPINAT_BINDING_PROVISIONAL,
+			c->n == 1 ? "the only client that expects an SPI" : "a clear lead");
+	give(d, c, 0, now_ms);
+}
+
+/* How many of the best must get the packet so that hardly ever the owner is not among them. */
+static unsigned int
+receivers(const struct contest *c)
+{
+	double rest = ipsec_match_rivals(c, 1), all = c->cand[0].weight + rest;
+	unsigned int n = 1;
+
+	while (n < c->n && rest > MISS * all)
+		rest -= c->cand[n++].weight;
+	return n;
 }
 
 /* Copies to the best; where there are more than copies, the second half of them goes round. */
 static void
-deliver_copies(struct spinat_binder *b, struct contest *c, uint64_t now_ms,
+deliver_copies(struct spinat_binder *b, struct contest *c, uint64_t now_ms, unsigned int near,
 	struct spinat_ipsec_decision *d)
 {
-	unsigned int i, near = 1, n;
+	const unsigned int n = RTE_MIN(near, b->conf->limits.copies + 1);
+	const unsigned int fixed = near == n ? n : n / 2;
+	unsigned int i;
 
-	while (near < c->n && c->cand[near].weight * SPAN >= c->cand[0].weight)
-		near++;
-	n = RTE_MIN(near, (unsigned int)SPINAT_FANOUT_MAX);
 	if (!take_copies(b, c->spi->group, c->spi, now_ms, n - 1)) {
+		if (c->spi->member != NULL) {
+			give(d, c, 0, now_ms);
+			return;
+		}
 		set_state(b, c->spi, SPINAT_BINDING_AMBIGUOUS, "no evidence for any candidate");
-		give(d, &c->cand[c->rotate++ % near], now_ms);
+		give(d, c, c->rotate++ % near, now_ms);
 		return;
 	}
-	set_state(b, c->spi, SPINAT_BINDING_FANOUT, "several candidates");
+	if (c->spi->member == NULL)
+		set_state(b, c->spi, SPINAT_BINDING_FANOUT, "several candidates");
 	for (i = 0; i < n; i++)
-		if (i < SPINAT_FANOUT_MAX / 2 || near == n)
-			give(d, &c->cand[i], now_ms);
-		else
-			give(d,
-				&c->cand[SPINAT_FANOUT_MAX / 2 +
-					 c->rotate++ % (near - SPINAT_FANOUT_MAX / 2)],
-				now_ms);
+		give(d, c, i < fixed ? i : fixed + c->rotate++ % (near - fixed), now_ms);
 }
 
 /* The plain rule of mode "newest": whoever came last has it. */
@@ -316,6 +397,15 @@ deliver_newest(struct spinat_binder *b, struct contest *c, uint64_t now_ms,
 	c->cand[0] = x;
 	d->to[d->n++] = x.member->host->client;
 	settle(b, now_ms, c, "the newest client that expects an SPI");
+	if (c->spi->member != NULL)
+		confirm(b, now_ms, c);
+}
+
+/* Settled a short while ago: who may own it all the same gets a copy still. */
+static bool
+is_guarded(const struct contest *c, uint64_t now_ms)
+{
+	return c->spi->member == NULL || now_ms - c->settled_ms < GUARD_MS;
 }
 
 static void
@@ -323,15 +413,35 @@ deliver(struct spinat_binder *b, const struct spinat_conf *conf, uint64_t now_ms
 	struct spinat_ipsec_decision *d)
 {
 	enum spinat_ambiguity mode = conf->realms[c->spi->group->key.realm].ambiguity;
+	bool clear =
+		c->spi->member != NULL || ipsec_match_rivals(c, 1) <= CLEAR * c->cand[0].weight;
+	unsigned int near = is_guarded(c, now_ms) ? receivers(c) : 1;
 
-	if (mode == SPINAT_AMBIGUITY_NEWEST)
+	if (c->spi->seq_odd > 0 && near == 1)
+		near = RTE_MIN(c->n, 2u);
+
+	if (mode == SPINAT_AMBIGUITY_FANOUT && near > 1)
+		deliver_copies(b, c, now_ms, near, d);
+	else if (mode == SPINAT_AMBIGUITY_NEWEST && c->spi->member == NULL)
 		deliver_newest(b, c, now_ms, d);
-	else if (leads_by(c, LEAD) || mode == SPINAT_AMBIGUITY_SERIALISE)
-		deliver_alone(b, c, now_ms, d);
-	else if (mode == SPINAT_AMBIGUITY_FANOUT)
-		deliver_copies(b, c, now_ms, d);
-	else
+	else if (mode == SPINAT_AMBIGUITY_DROP && !clear)
 		d->drop = SPINAT_DROP_SPI_AMBIGUOUS;
+	else
+		deliver_alone(b, c, now_ms, d);
+}
+
+/* What was learned about this one tells something about the others. */
+static void
+review_next(struct spinat_binder *b, uint64_t now_ms, struct group *g)
+{
+	struct contest *c = TAILQ_FIRST(&g->contests);
+
+	if (c == NULL || TAILQ_NEXT(c, next) == NULL)
+		return;
+	TAILQ_REMOVE(&g->contests, c, next);
+	TAILQ_INSERT_TAIL(&g->contests, c, next);
+	if (c->n > 0)
+		ipsec_contest_review(b, now_ms, c);
 }
 
 void
@@ -343,8 +453,9 @@ ipsec_contest_inbound(struct spinat_binder *b, const struct spinat_conf *conf, u
 	ipsec_evidence_inbound(c, now_ms);
 	ipsec_spi_seen(s, now_ms, p);
 	ipsec_contest_review(b, now_ms, c);
+	review_next(b, now_ms, s->group);
 	if (s->contest == NULL) {
-		d->to[d->n++] = s->member->host->client;
+		ipsec_spi_to_owners(s, d);
 		return;
 	}
 	if (c->n == 0) {
@@ -355,25 +466,53 @@ ipsec_contest_inbound(struct spinat_binder *b, const struct spinat_conf *conf, u
 	deliver(b, conf, now_ms, c, d);
 }
 
-/* Room for one more in the group: what was seen once and not again goes, at once where it came in
- * mid-life and the new one is fresh, which a sender of random packets can not feign. */
+/* Takes an SPI that was seen once and not again: a waited-for one for a second at least. */
 static bool
-contest_room(struct spinat_binder *b, struct group *g, uint64_t now_ms, bool fresh)
+replace_one(struct spinat_binder *b, struct group *g, uint64_t now_ms, bool at_once)
 {
-	uint32_t max = RTE_MIN(CONTESTS_SPARE + 2 * g->n_open, (uint32_t)CONTESTS_MAX);
 	struct contest *c;
 
-	if (g->n_contests < max && !TAILQ_EMPTY(&b->free_contests))
-		return true;
 	TAILQ_FOREACH(c, &g->contests, next) {
-		if (c->spi->packets > 1)
+		if (c->spi->packets > 1 || c->inquiry)
 			continue;
-		if (now_ms - c->spi->created_ms >= CONTEST_WAIT_MS || (fresh && !c->fresh)) {
-			ipsec_spi_free(b, c->spi);
-			return true;
-		}
+		if (!at_once && now_ms - c->opened_ms < CONTEST_WAIT_MS)
+			continue;
+		ipsec_spi_free(b, c->spi);
+		return true;
 	}
 	return false;
+}
+
+/* Who sends random SPIs does not repeat them: what comes again is a flow. */
+static bool
+seen_before(struct spinat_binder *b, const struct spinat_ipsec_pkt *p)
+{
+	uint32_t mark = rte_jhash_3words(p->spi, p->gateway, p->outside, b->salt);
+	uint32_t *slot = &b->seen[mark % SEEN_SLOTS];
+	bool seen = *slot == mark;
+
+	*slot = mark;
+	return seen;
+}
+
+/* Room for one more in the group. What comes by another path than the gateway's own packets gets
+ * none that is scarce. */
+static bool
+contest_room(
+	struct spinat_binder *b, struct group *g, uint64_t now_ms, const struct spinat_ipsec_pkt *p)
+{
+	const uint32_t max = RTE_MIN(CONTESTS_SPARE + 2 * g->n_open, (uint32_t)CONTESTS_MAX);
+	const bool scarce = g->n_contests - g->n_inquiries >= max || TAILQ_EMPTY(&b->free_contests);
+	const int off_path = abs((int)p->ttl - (int)g->ttl);
+
+	if (!scarce)
+		return true;
+	if (g->ttl != 0 && off_path > TTL_SLACK)
+		return false;
+	if (g->full_ms != now_ms && replace_one(b, g, now_ms, false))
+		return true;
+	g->full_ms = now_ms;
+	return seen_before(b, p) && replace_one(b, g, now_ms, true);
 }
 
 void
@@ -383,22 +522,18 @@ ipsec_contest_open(struct spinat_binder *b, const struct spinat_conf *conf, uint
 	struct contest *c;
 	struct spi *s;
 
-	if (now_ms < g->squelch_ms || !contest_room(b, g, now_ms, p->seq <= SEQ_FRESH)) {
+	ipsec_rhythm_step(&g->unknown, now_ms);
+	if (now_ms < g->squelch_ms || !contest_room(b, g, now_ms, p)) {
 		d->drop = SPINAT_DROP_SPI_SQUELCHED;
 		b->stats.squelched++;
 		return;
 	}
 	s = ipsec_spi_add_in(b, now_ms, g, p);
 	if (s == NULL) {
-		d->drop = SPINAT_DROP_BINDINGS_FULL;
+		d->drop = b->full;
 		return;
 	}
-	c = TAILQ_FIRST(&b->free_contests);
-	TAILQ_REMOVE(&b->free_contests, c, next);
-	*c = (struct contest){.spi = s, .fresh = p->seq <= SEQ_FRESH};
-	s->contest = c;
-	TAILQ_INSERT_TAIL(&g->contests, c, next);
-	g->n_contests++;
+	c = ipsec_contest_new(b, now_ms, s);
 	gather(b, now_ms, c);
 	if (c->n == 0) {
 		ipsec_spi_free(b, s);

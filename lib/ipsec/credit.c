@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  * Copyright (c) 2026 the spinat authors
  */
-#include <limits.h>
 #include <string.h>
 
 #include "binder_internal.h"
@@ -15,22 +14,31 @@
 #define TOGETHER_MS 60000
 /* An inbound SPI without its outbound one waits for it so long; a later one is another pair's. */
 #define PAIR_MS 30000
+/* With one negotiation at a time, the next one waits no longer for the SPI of the one before. */
+#define NEGOTIATION_MS 3000
 /* An IKE SA's own rekey is followed by a message of the new one within this time. */
 #define REKEY_MS 30000
 
 /* What a kind of credit is worth, in decibans. */
-static const int credit_worth[] = {
-	[CREDIT_NONE] = -60,
-	[CREDIT_PENDING] = -15, /* most exchanges close before their SA is used */
-	[CREDIT_QUICK] = 0,
-	[CREDIT_AUTH] = 0,
-	[CREDIT_CHILD] = -3, /* one in a few is the IKE SA's rekey */
-	[CREDIT_ESP] = -2,
-	[CREDIT_RESUME] = -6,
+static const double credit_worth[] = {
+	[CREDIT_NONE] = -60.0,
+	[CREDIT_PENDING] = -15.0, /* most exchanges close before their SA is used */
+	[CREDIT_QUICK] = 0.0,
+	[CREDIT_AUTH] = 0.0,
+	[CREDIT_CHILD] = -3.0, /* one in a few is the IKE SA's rekey */
+	[CREDIT_ESP] = -2.0,
+	[CREDIT_RESUME] = -6.0,
 };
 
-#define WORTH_STALE -12 /* a later credit of the same IKE SA has been spent */
-#define WORTH_AGE -15 /* a fresh SPI for an old pair, or the other way round */
+#define WORTH_STALE -12.0 /* a later one of its IKE SA was spent, or it rekeyed the IKE SA itself */
+#define WORTH_AGE -15.0 /* a fresh SPI for an old pair, or the other way round */
+/* A gateway begins on its own account at any time, about evenly in the logarithm of the time. */
+#define IDLE_SHARE 0.05
+#define IDLE_FROM_S 0.05
+/* After a rekey both ends move to the new SA: most do so within this time. */
+#define REKEYED_MS 500
+#define REKEYED_SLOW_MS 500.0 /* at the pace of the old SA, or this where it is not known */
+#define REKEYED_FAST_MS 50.0
 
 void
 ipsec_credit_drop(struct member *m, unsigned int i)
@@ -114,10 +122,10 @@ ipsec_credit_cancel_child(struct member *m, uint64_t now_ms)
 	unsigned int i;
 
 	for (i = m->n_credits; i-- > 0;) {
-		const struct credit *c = &m->credits[i];
+		struct credit *c = &m->credits[i];
 
 		if (c->kind == CREDIT_CHILD && c->so == NULL && now_ms - c->opened_ms < REKEY_MS) {
-			ipsec_credit_drop(m, i);
+			c->stale = true;
 			return;
 		}
 	}
@@ -138,7 +146,7 @@ unpaired_inbound(struct member *m, uint64_t now_ms)
 void
 ipsec_credit_outbound(struct member *m, uint64_t now_ms, struct spi *so, bool esp_without_ike)
 {
-	bool fresh = so->seq_first <= SEQ_FRESH;
+	bool fresh = so->fresh;
 	struct spi *si;
 	unsigned int i;
 
@@ -156,6 +164,16 @@ ipsec_credit_outbound(struct member *m, uint64_t now_ms, struct spi *so, bool es
 	}
 	if (esp_without_ike || m->n_ikes > 0)
 		credit_add(m, now_ms, fresh ? CREDIT_ESP : CREDIT_RESUME)->so = so;
+}
+
+void
+ipsec_credit_return(struct member *m, uint64_t now_ms, struct spi *so)
+{
+	struct credit *c = credit_add(m, now_ms, CREDIT_RESUME);
+
+	c->so = so;
+	if (so != NULL && so->fresh)
+		c->kind = CREDIT_ESP;
 }
 
 uint64_t
@@ -208,60 +226,63 @@ ipsec_credit_age(struct member *m, const struct spinat_conf *conf, uint64_t now_
 		const struct credit *c = &m->credits[i];
 		uint64_t life = c->kind == CREDIT_PENDING && c->so == NULL
 					? PENDING_MS
-					: (uint64_t)conf->timeouts.ike * 1000;
+					: (uint64_t)conf->timeouts.candidate * 1000;
 
 		if (now_ms - c->opened_ms > life)
 			ipsec_credit_drop(m, i);
 	}
 }
 
-/* How likely an answer to the pair's outbound SPI is now, per second, in decibans. */
-static int
-talking_score(const struct group *g, uint64_t silence_ms)
+bool
+ipsec_credit_negotiating(const struct member *m, uint64_t now_ms)
 {
-	uint64_t off;
+	const struct credit *c;
 
-	if (silence_ms > 100000)
-		return -20;
-	if (silence_ms > 10000)
-		return -14;
-	if (silence_ms > 1000)
-		return -7;
-	if (g->delay_ms == 0)
-		return 5;
-	off = silence_ms > g->delay_ms ? silence_ms - g->delay_ms : g->delay_ms - silence_ms;
-	if (off <= 2 * g->deviation_ms)
-		return 20;
-	if (off <= 4 * g->deviation_ms)
-		return 12;
-	return silence_ms * 2 < g->delay_ms ? -10 : 3;
+	for (c = m->credits; c < m->credits + m->n_credits; c++)
+		if (c->ike != NULL && now_ms - c->opened_ms < NEGOTIATION_MS)
+			return true;
+	return false;
 }
 
-/* The same for a gateway that speaks first: the longer it has not, the less likely it is now. */
-static int
-idle_score(uint64_t age_ms)
+/* What comes on the member's old SAs will come on the new one. */
+static double
+rekeyed_rate(const struct member *m)
 {
-	static const struct {
-		uint64_t below_ms;
-		int db;
-	} steps[] = {{1000, -5}, {10000, -12}, {100000, -18}, {UINT64_MAX, -23}};
-	unsigned int i = 0;
+	double pace = REKEYED_SLOW_MS;
+	const struct spi *s;
 
-	while (age_ms >= steps[i].below_ms)
-		i++;
-	return steps[i].db;
+	if (m->n_in == 0)
+		return 0.0;
+	TAILQ_FOREACH(s, &m->in, next)
+		if (s->gaps > 1)
+			pace = RTE_MIN(pace, s->gap_ms);
+	return 1000.0 / (REKEYED_FAST_MS + pace);
 }
 
-static int
+/* The rate, a second, at which the first packet to the credit's SPI is to be expected now. */
+static double
+rate(const struct member *m, const struct credit *c, uint64_t now_ms)
+{
+	double first, last,
+		idle = IDLE_SHARE / (IDLE_FROM_S + (double)(now_ms - c->opened_ms) / 1000.0);
+
+	if (now_ms - c->opened_ms < REKEYED_MS)
+		idle += rekeyed_rate(m);
+	if (c->so == NULL)
+		return idle;
+	first = ipsec_evidence_reply_density(m->group, now_ms - c->so->created_ms);
+	/* the more has gone out without an answer, the less likely is one to the last of it */
+	last = 2.0 / (1.0 + (double)c->so->packets) *
+	       ipsec_evidence_reply_density(m->group, now_ms - c->so->last_ms);
+	return idle + 1000.0 * RTE_MAX(first, last);
+}
+
+static double
 credit_score(const struct member *m, const struct credit *c, uint64_t now_ms, bool fresh)
 {
-	bool old_pair = c->so != NULL && c->so->seq_first > SEQ_FRESH;
-	int db = credit_worth[c->kind];
+	bool old_pair = c->so != NULL && !c->so->fresh;
+	double db = credit_worth[c->kind] + ipsec_db(rate(m, c, now_ms));
 
-	if (c->so != NULL)
-		db += talking_score(m->group, now_ms - c->so->last_ms);
-	else
-		db += idle_score(now_ms - c->opened_ms);
 	if (c->stale)
 		db += WORTH_STALE;
 	if (old_pair == fresh)
@@ -274,7 +295,7 @@ static unsigned int
 credit_for(const struct member *m, uint64_t now_ms, bool fresh)
 {
 	unsigned int i, best = m->n_credits;
-	int db, best_db = INT_MIN;
+	double db, best_db = -1e9;
 
 	for (i = 0; i < m->n_credits; i++) {
 		db = credit_score(m, &m->credits[i], now_ms, fresh);
@@ -286,10 +307,10 @@ credit_for(const struct member *m, uint64_t now_ms, bool fresh)
 	return best;
 }
 
-int
+double
 ipsec_credit_score(const struct member *m, uint64_t now_ms, bool fresh)
 {
-	int best_db = credit_worth[CREDIT_NONE];
+	double best_db = credit_worth[CREDIT_NONE];
 	unsigned int i;
 
 	for (i = 0; i < m->n_credits; i++)
@@ -322,7 +343,7 @@ mark_stale(struct member *m, const struct credit *spent)
 void
 ipsec_credit_spend(struct member *m, uint64_t now_ms, struct spi *si)
 {
-	unsigned int i = credit_for(m, now_ms, si->seq_first <= SEQ_FRESH);
+	unsigned int i = credit_for(m, now_ms, si->fresh);
 	struct credit spent;
 
 	if (i == m->n_credits)

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  * Copyright (c) 2026 the spinat authors
  */
+#include <math.h>
+
 #include <rte_common.h>
 
 #include "binder_internal.h"
@@ -8,189 +10,376 @@
 /*
  * Two clocks speak. A client that owns the SPI answers some of what comes on it (the copy, then
  * its outbound packet), and gets answers to some of what it sent (its outbound packet, then one on
- * the SPI, a round trip later). Both happen by chance too, the more often the more it sends: an
- * event counts by how much rarer chance would give it. Only packets that follow a silence count:
- * in a dense stream everything fits everything.
+ * the SPI, a round trip later). Both happen by chance too, the more often the more it sends.
+ *
+ * Each is counted as the likelihood ratio of a point process that the other may trigger: an event
+ * is worth log((background + triggered) / background), where the background holds what the sender
+ * does on its own and what all the other SPIs or clients, as far as they are believed to be the
+ * partner, explain. Only packets that follow a silence count: in a dense stream everything fits
+ * everything.
  */
 
-#define EVENT_MAX_DB 15 /* no single event says more */
-#define EVIDENCE_MIN_DB -12 /* an owner that never answers must not fall further */
-#define EVIDENCE_MAX_DB 90
-#define REPLY_PERCENT 60 /* share of owners' packets that get an answer in the usual time */
+#define CHATTY 0.02 /* onsets a millisecond from which on they say nothing */
+#define AGREE_DB 3.0
+#define EVENT_MAX_DB 20.0 /* no single event says more */
+#define EVEN_MIN 4 /* events that tell a rhythm */
+#define EVEN_SHARE 0.5
+#define EVENTS_MAX 256 /* contests that one outbound packet is weighed in */
 
-/* Share of copies that the owner answers within a time. */
-static const struct {
-	uint32_t within_ms;
-	uint32_t percent;
-} answers[] = {{5, 40}, {50, 60}, {500, 80}};
-
-#define ANSWER_MAX_MS 500
 #define DELAY_MAX_MS 1000
+/* What goes out so soon after a packet on the SPI may be no more than its acknowledgement. */
+#define ACK_MS 50
+#define ACK_ASKS 0.3
+#define ASK_SLACK_MS 300 /* an answer that is later than this beyond the usual did not come */
 
-/* 10 log10(num / den) to the nearest 1.5 or so; both above 0. */
-static int
-decibans(uint64_t num, uint64_t den)
+#define RATE_MS 2000.0 /* what is longer ago than this counts little for a rate */
+#define RATE_MIN 0.0005 /* anyone may send now and then */
+
+/* Do they come in even steps? */
+static bool
+is_even(const struct rhythm *r)
 {
-	uint64_t x = (num << 16) / den;
-	int log2, db;
-
-	if (x == 0)
-		return -48;
-	log2 = 63 - __builtin_clzll(x);
-	db = (log2 - 16) * 3;
-	/* the next bit halves the step: sqrt(2) is 1.5 dB */
-	if (log2 > 0 && (x >> (log2 - 1) & 1))
-		db += 1;
-	return db;
+	return r->n >= EVEN_MIN && r->off_ms < EVEN_SHARE * r->mean_ms;
 }
 
-/* Likelihood ratio of an event that owners show in percent of cases, and that the member shows by
- * chance as often as its onsets fall into such a window. */
-static int
-event_db(const struct member *m, uint64_t now_ms, uint64_t window_ms, uint32_t percent)
+double
+ipsec_rhythm_rate(const struct rhythm *r, uint64_t now_ms)
 {
-	uint64_t watched = now_ms - m->watch_ms + 1000;
-	uint64_t chance = RTE_MIN((m->onsets + 1) * window_ms, watched);
-	int db = decibans(percent * watched, 100 * RTE_MAX(chance, (uint64_t)1));
+	double since = (double)(now_ms - r->last_ms);
+	double rate = RATE_MIN + r->rate * exp(-since / RATE_MS);
 
-	return RTE_MIN(db, EVENT_MAX_DB);
-}
-
-static void
-evidence_add(struct candidate *c, int db)
-{
-	int sum = c->evidence_db + db;
-
-	c->evidence_db = RTE_MAX(EVIDENCE_MIN_DB, RTE_MIN(sum, EVIDENCE_MAX_DB));
-	if (db >= 3 && c->agree < UINT8_MAX)
-		c->agree++;
+	/* what comes in step with itself needs no other reason to come now */
+	if (is_even(r) && fabs(since - r->mean_ms) <= 2.0 * r->off_ms + 1.0)
+		rate = RTE_MAX(rate, 1.0 / (4.0 * r->off_ms + 2.0));
+	return rate;
 }
 
 void
-ipsec_evidence_copy(struct candidate *c, uint64_t now_ms)
+ipsec_rhythm_step(struct rhythm *r, uint64_t now_ms)
 {
+	double took = (double)(now_ms - r->last_ms), off;
+
+	r->rate = r->rate * exp(-took / RATE_MS) + 1.0 / RATE_MS;
+	r->last_ms = now_ms;
+	if (r->n++ == 0)
+		return;
+	if (r->n == 2)
+		r->mean_ms = r->off_ms = took;
+	off = fabs(took - r->mean_ms);
+	r->mean_ms += (took - r->mean_ms) / 8;
+	r->off_ms += (off - r->off_ms) / 4;
+}
+
+/* An owner answers 4 of 5 copies within half a second, most of them at once: about evenly in the
+ * logarithm of the time. */
+#define ANSWER_MAX_MS 500
+#define ANSWER_DENSITY 0.16
+#define ANSWER_STEP_MS 3.0 /* what is faster says no more: clients that began together go in step */
+
+/* Per millisecond. */
+static double
+answer_density(uint64_t took_ms)
+{
+	return took_ms > ANSWER_MAX_MS ? 0.0 : ANSWER_DENSITY / ((double)took_ms + ANSWER_STEP_MS);
+}
+
+/* Its integral: how likely the answer has come by then. */
+static double
+answered_by(uint64_t took_ms)
+{
+	double t = (double)RTE_MIN(took_ms, (uint64_t)ANSWER_MAX_MS);
+
+	return ANSWER_DENSITY * log(t / ANSWER_STEP_MS + 1.0);
+}
+
+/* Of the replies to what a client sends most come a round trip later or as soon as the server is
+ * done, some when it has worked on it, a few at any time. */
+#define REPLY_CORE 0.6
+#define REPLY_WORK 0.15
+#define REPLY_WORK_MS 200.0
+#define REPLY_ANY 0.05
+#define REPLY_MAX_MS 1000.0
+#define REPLY_GUESS 0.1 /* before a round trip is known: evenly in the logarithm of the time */
+
+/* How far around the round trip the core reaches. */
+static void
+core_width(const struct group *g, double *before, double *after)
+{
+	*before = g->delay_ms / 16.0 + 1.0;
+	*after = g->delay_ms / 8.0 + 8.0;
+}
+
+double
+ipsec_evidence_reply_density(const struct group *g, uint64_t took_ms)
+{
+	double t = (double)took_ms, late = t - g->delay_ms, before, after, core;
+	double any = t < REPLY_MAX_MS ? REPLY_ANY / REPLY_MAX_MS : 0.0;
+
+	if (g->delay_ms == 0)
+		return t < REPLY_MAX_MS ? REPLY_GUESS / (t + 1.0) : 0.0;
+	core_width(g, &before, &after);
+	core = REPLY_CORE / (before + after);
+	if (late < 0)
+		return any + core * exp(late / before);
+	return any + core * exp(-late / after) +
+	       REPLY_WORK / REPLY_WORK_MS * exp(-late / REPLY_WORK_MS);
+}
+
+/* Its integral. */
+static double
+replied_by(const struct group *g, uint64_t took_ms)
+{
+	double t = RTE_MIN((double)took_ms, REPLY_MAX_MS), late = t - g->delay_ms;
+	double any = REPLY_ANY * t / REPLY_MAX_MS, before, after, core;
+
+	if (g->delay_ms == 0)
+		return REPLY_GUESS * log(t + 1.0);
+	core_width(g, &before, &after);
+	core = REPLY_CORE / (before + after);
+	if (late < 0)
+		return any + core * before * exp(late / before);
+	return any + core * (before + after * (1.0 - exp(-late / after))) +
+	       REPLY_WORK * (1.0 - exp(-late / REPLY_WORK_MS));
+}
+
+/* How far the contest believes in the candidate, 0 to 1. */
+static double
+belief(const struct candidate *x)
+{
+	return x->claim / (1.0 + x->claim);
+}
+
+/*
+ * The first event after a cause, seen with density `density` where the two belong together, by when
+ * `by` of such events have come, against a background that goes on in any case. The sum over many
+ * events is below zero where they do not belong together, whatever the rates are.
+ */
+static void
+gain(double *db, struct candidate *x, double background, double density, double by)
+{
+	double worth = RTE_MIN(ipsec_db(1.0 - by + density / background), EVENT_MAX_DB);
+
+	*db += worth;
+	if (worth >= AGREE_DB && x->agree < UINT8_MAX)
+		x->agree++;
+}
+
+void
+ipsec_evidence_copy(const struct contest *of, struct candidate *c, uint64_t now_ms)
+{
+	if (!of->onset)
+		return;
+	if (c->waiting)
+		c->answers_db += ipsec_db(1.0 - answered_by(now_ms - c->copy_ms));
 	c->waiting = now_ms - c->member->sent_ms >= ONSET_MS;
 	c->copy_ms = now_ms;
 }
 
-/* The copy before was not answered. */
-static void
-unanswered(struct candidate *c, uint64_t now_ms)
+/* Is an answer to what the candidate sent at asked_ms still to be expected? */
+static bool
+still_asking(const struct group *g, const struct candidate *x, uint64_t now_ms)
 {
-	if (!c->waiting || now_ms - c->copy_ms < ANSWER_MAX_MS)
-		return;
-	c->waiting = false;
-	evidence_add(c, -2);
+	return x->asked_ms != 0 && now_ms - x->asked_ms <= 2 * g->delay_ms + ASK_SLACK_MS;
 }
 
 void
 ipsec_evidence_inbound(struct contest *c, uint64_t now_ms)
 {
 	const struct group *g = c->spi->group;
+	double own, total;
 	unsigned int i;
 
+	c->onset = c->spi->packets == 0 || now_ms - c->spi->last_ms >= ONSET_MS;
+	own = ipsec_rhythm_rate(&c->rhythm, now_ms);
+	if (c->onset)
+		ipsec_rhythm_step(&c->rhythm, now_ms);
+	c->dense = own > CHATTY;
+	c->onset &= !c->dense;
+	if (!c->onset || c->spi->packets == 0)
+		return;
+	total = own;
 	for (i = 0; i < c->n; i++) {
 		struct candidate *x = &c->cand[i];
-		struct member *m = x->member;
-		uint64_t since = now_ms - m->onset_ms;
-		uint64_t off = since > g->delay_ms ? since - g->delay_ms : g->delay_ms - since;
-		uint64_t window = 2 * g->deviation_ms;
 
-		unanswered(x, now_ms);
-		if (g->delay_ms == 0 || c->spi->packets == 0 ||
-			now_ms - c->spi->last_ms < ONSET_MS || m->onset_ms == x->used_onset_ms)
+		x->density = still_asking(g, x, now_ms)
+				     ? x->ask_share *
+					       ipsec_evidence_reply_density(g, now_ms - x->asked_ms)
+				     : 0.0;
+		total += belief(x) * x->density;
+	}
+	for (i = 0; i < c->n; i++) {
+		struct candidate *x = &c->cand[i];
+
+		if (x->density == 0.0)
 			continue;
-		if (off <= window) {
-			x->used_onset_ms = m->onset_ms;
-			evidence_add(x, event_db(m, now_ms, 2 * window, REPLY_PERCENT));
-		} else {
-			evidence_add(x, -1);
-		}
+		gain(&x->replies_db, x, total - belief(x) * x->density, x->density,
+			x->ask_share * replied_by(g, now_ms - x->asked_ms));
+		if (2 * (now_ms - x->asked_ms) >= g->delay_ms)
+			x->asked_ms = 0;
 	}
 }
 
-static void
-answered(struct candidate *x, uint64_t now_ms)
-{
-	uint64_t took = now_ms - x->copy_ms;
-	unsigned int i = 0;
+/* A rekey: both ends leave the old SA as soon as the new one is up. */
+#define HANDOVER_NOT_DB -10.0
+#define HANDOVER_SLACK_MS 20 /* packets of the old SA that the first of the new one has overtaken */
+#define GAPS_MIN 3
 
-	if (!x->waiting || took > ANSWER_MAX_MS)
-		return;
-	while (took > answers[i].within_ms)
-		i++;
-	x->waiting = false;
-	evidence_add(x, event_db(x->member, now_ms, answers[i].within_ms, answers[i].percent));
+/* A dense stream hardly ever stops by itself just when another begins; a sparse one often does. */
+static double
+stop_max_db(double pause_ms)
+{
+	return pause_ms <= 20.0 ? 20.0 : pause_ms <= 100.0 ? 12.0 : 4.0;
 }
 
-static void
-count_onset(struct member *m, uint64_t now_ms)
+/* Decibans for "s has taken over from old". Silence counts by how much rarer chance would give it
+ * in a stream that had such pauses. */
+static double
+handover(const struct spi *old, const struct spi *s, uint64_t now_ms)
 {
-	if (now_ms - m->sent_ms >= ONSET_MS) {
-		m->onset_ms = now_ms;
-		m->onsets++;
-	}
-	m->sent_ms = now_ms;
+	double pause = RTE_MAX(old->pause_ms, 1.0);
+	uint64_t began_ms = s->created_ms;
+
+	if (old == s || old->gaps < GAPS_MIN || old->created_ms >= began_ms)
+		return 0.0;
+	if (old->last_ms > began_ms + HANDOVER_SLACK_MS)
+		return HANDOVER_NOT_DB;
+	if ((double)began_ms - (double)old->last_ms > pause + HANDOVER_SLACK_MS)
+		return 0.0; /* had stopped before */
+	return RTE_MIN(4.3 * (double)(now_ms - began_ms) / pause, stop_max_db(pause));
 }
 
-/* Where several SPIs have sent the member a copy it can be answering one: the last, if there is one. */
-static struct candidate *
-last_copied(const struct member *m, struct contest **of)
+void
+ipsec_evidence_handover(struct contest *c, uint64_t now_ms)
 {
-	struct candidate *last = NULL;
-	struct contest *c;
+	const struct spi *old;
 	unsigned int i;
+	double db, best;
+
+	for (i = 0; i < c->n; i++) {
+		best = HANDOVER_NOT_DB;
+		TAILQ_FOREACH(old, &c->cand[i].member->in, next) {
+			db = handover(old, c->spi, now_ms);
+			if (db != 0.0)
+				best = RTE_MAX(best, db);
+			else if (best < 0.0)
+				best = 0.0;
+		}
+		c->cand[i].handover_db = TAILQ_EMPTY(&c->cand[i].member->in) ? 0.0 : best;
+	}
+}
+
+/* Where the member stands in the contests of its group. */
+static unsigned int
+stands_in(const struct member *m, struct candidate **x, struct contest **of)
+{
+	struct contest *c;
+	unsigned int i, n = 0;
 
 	TAILQ_FOREACH(c, &m->group->contests, next) {
 		for (i = 0; i < c->n && c->cand[i].member != m; i++)
 			;
-		if (i == c->n || !c->cand[i].waiting ||
-			(last != NULL && c->cand[i].copy_ms < last->copy_ms))
+		if (i == c->n)
 			continue;
-		if (last != NULL)
-			last->waiting = false;
-		last = &c->cand[i];
-		*of = c;
+		x[n] = &c->cand[i];
+		of[n++] = c;
+		if (n == m->n_contests || n == EVENTS_MAX)
+			break;
 	}
-	return last;
+	return n;
+}
+
+/* The member has begun to send: which of the copies it got may it be answering? */
+static void
+weigh_answer(const struct member *m, uint64_t now_ms, struct candidate **x, unsigned int n)
+{
+	double total = ipsec_rhythm_rate(&m->rhythm, now_ms);
+	const bool chatty = total > CHATTY;
+	unsigned int i;
+
+	for (i = 0; i < n; i++) {
+		x[i]->density =
+			x[i]->waiting && !chatty ? answer_density(now_ms - x[i]->copy_ms) : 0.0;
+		total += belief(x[i]) * x[i]->density;
+	}
+	for (i = 0; i < n; i++) {
+		if (x[i]->density > 0.0)
+			gain(&x[i]->answers_db, x[i], total - belief(x[i]) * x[i]->density,
+				x[i]->density, answered_by(now_ms - x[i]->copy_ms));
+		x[i]->waiting = false;
+	}
+}
+
+static void
+onset(struct spinat_binder *b, uint64_t now_ms, struct member *m, bool paired)
+{
+	struct candidate *x[EVENTS_MAX];
+	struct contest *of[EVENTS_MAX];
+	unsigned int i, n = m->n_contests > 0 ? stands_in(m, x, of) : 0;
+
+	weigh_answer(m, now_ms, x, n);
+	ipsec_rhythm_step(&m->rhythm, now_ms);
+	for (i = 0; i < n; i++) {
+		/* what goes out on a settled pair is answered there */
+		if (paired || of[i]->dense || still_asking(m->group, x[i], now_ms))
+			continue;
+		if (x[i]->asked_ms != 0)
+			x[i]->replies_db +=
+				ipsec_db(1.0 - x[i]->ask_share * replied_by(m->group,
+									 now_ms - x[i]->asked_ms));
+		x[i]->ask_share = now_ms - of[i]->spi->last_ms <= ACK_MS ? ACK_ASKS : 1.0;
+		x[i]->asked_ms = now_ms;
+	}
+	for (i = 0; i < n; i++)
+		ipsec_contest_review(b, now_ms, of[i]);
+	ipsec_inquire(b, now_ms, m);
 }
 
 void
-ipsec_evidence_outbound(struct spinat_binder *b, uint64_t now_ms, struct member *m, bool is_new)
+ipsec_evidence_outbound(struct spinat_binder *b, uint64_t now_ms, const struct spi *so, bool is_new)
 {
-	struct contest *c, *next, *of = NULL;
-	struct candidate *x;
+	struct member *m = so->member;
+	struct contest *c, *next;
 
 	if (is_new && m->n_credits > 0) {
 		for (c = TAILQ_FIRST(&m->group->contests); c != NULL; c = next) {
 			next = TAILQ_NEXT(c, next);
-			if (now_ms - c->spi->last_ms <= ANSWER_MAX_MS)
-				ipsec_contest_add(b, now_ms, c, m, -10);
+			if (now_ms - c->spi->created_ms <= ANSWER_MAX_MS ||
+				(!c->fresh && !so->fresh))
+				ipsec_contest_add(b, now_ms, c, m, OVERTAKEN_DB);
 		}
 	}
-	x = m->n_contests > 0 ? last_copied(m, &of) : NULL;
-	if (x != NULL) {
-		answered(x, now_ms);
-		ipsec_contest_review(b, now_ms, of);
-	}
-	count_onset(m, now_ms);
+	if (now_ms - m->sent_ms >= ONSET_MS)
+		onset(b, now_ms, m, so->peer != NULL);
+	m->sent_ms = now_ms;
 }
 
+/* The shortest time counts: what is longer holds the time that a host took for its answer. */
 void
-ipsec_evidence_delay(struct group *g, uint64_t delay_ms)
+ipsec_evidence_round_trip(struct group *g, uint64_t took_ms)
 {
-	uint64_t off;
-
-	if (delay_ms > DELAY_MAX_MS)
-		return; /* the gateway spoke first */
-	if (g->delay_samples++ == 0) {
-		g->delay_ms = RTE_MAX(delay_ms, 1u);
-		g->deviation_ms = RTE_MAX(delay_ms / 4, 5u);
+	if (took_ms > DELAY_MAX_MS)
 		return;
-	}
-	off = delay_ms > g->delay_ms ? delay_ms - g->delay_ms : g->delay_ms - delay_ms;
-	g->delay_ms = (7 * g->delay_ms + delay_ms) / 8;
+	took_ms = RTE_MAX(took_ms, UINT64_C(1));
+	if (!g->delay_sure || took_ms < g->delay_ms)
+		g->delay_ms = took_ms;
+	else
+		g->delay_ms += RTE_MIN((took_ms - g->delay_ms) / 16, UINT64_C(4));
+	g->delay_sure = true;
+}
+
+/* A guess, which no single one may move far: the packet may have been no answer. */
+void
+ipsec_evidence_delay(struct group *g, uint64_t gap_ms)
+{
+	uint32_t step = g->delay_ms / 8 + 1;
+
+	if (g->delay_sure || gap_ms > DELAY_MAX_MS)
+		return;
+	if (g->delay_ms == 0)
+		g->delay_ms = RTE_MAX(gap_ms, UINT64_C(1));
+	else if (gap_ms > g->delay_ms)
+		g->delay_ms = RTE_MIN(gap_ms, g->delay_ms + step);
+	else
+		g->delay_ms = RTE_MAX(gap_ms, g->delay_ms - step);
 	g->delay_ms = RTE_MAX(g->delay_ms, 1u);
-	g->deviation_ms = (3 * g->deviation_ms + off) / 4;
-	g->deviation_ms = RTE_MAX(g->deviation_ms, 2u);
 }

@@ -143,7 +143,6 @@ ipsec_member_get(struct spinat_binder *b, uint64_t now_ms, const struct spinat_i
 	m->host = h;
 	m->group = g;
 	m->last_ms = now_ms;
-	m->watch_ms = now_ms;
 	TAILQ_INIT(&m->in);
 	TAILQ_INIT(&m->out);
 	TAILQ_INIT(&m->ikes);
@@ -183,10 +182,10 @@ ipsec_member_release(struct spinat_binder *b, struct member *m)
 	struct ipsec_key key = member_key(m->host->client, m->group->key.b);
 	struct group *g = m->group;
 
-	if (m->n_in > 0 || m->n_out > 0 || m->n_ikes > 0 || m->n_credits > 0)
+	if (m->n_in > 0 || m->n_out > 0 || m->n_ikes > 0 || m->n_credits > 0 || m->n_second > 0)
 		return;
 	member_dead(m);
-	ipsec_contest_forget(m);
+	ipsec_contest_forget(b, m);
 	ipsec_ike_forget(m);
 	ipsec_index_del(b, &key);
 	TAILQ_REMOVE(&g->members, m, of_group);
@@ -196,6 +195,22 @@ ipsec_member_release(struct spinat_binder *b, struct member *m)
 	host_put(b, m->host);
 	g->n_members--;
 	group_put(b, g);
+}
+
+void
+ipsec_member_purge(struct spinat_binder *b, struct member *m)
+{
+	struct ike_sa *sa;
+	struct spi *s;
+
+	ipsec_contest_forget(b, m);
+	while ((s = TAILQ_FIRST(&m->in)) != NULL || (s = TAILQ_FIRST(&m->out)) != NULL)
+		ipsec_spi_free(b, s);
+	while ((sa = TAILQ_FIRST(&m->ikes)) != NULL)
+		ipsec_ike_free(b, sa);
+	while (m->n_credits > 0)
+		ipsec_credit_drop(m, 0);
+	ipsec_member_release(b, m);
 }
 
 struct member *
@@ -242,7 +257,7 @@ spinat_binder_natt(struct spinat_binder *b, uint64_t now_ms, struct spinat_clien
 	m->last_ms = now_ms;
 	while (m->n_credits > 0)
 		ipsec_credit_drop(m, 0);
-	ipsec_contest_forget(m);
+	ipsec_contest_forget(b, m);
 	if (m->n_in == 0)
 		member_dead(m);
 	ipsec_member_release(b, m);

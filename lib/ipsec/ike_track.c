@@ -171,20 +171,9 @@ is_retransmission(const struct exchange *e, const struct spinat_ike_hdr *h, enum
 	return dir == e->last || (dir == e->first && h->length == e->length);
 }
 
-/* An answer's time tells the round trip before any ESP does. */
 static void
-learn_round_trip(struct group *g, uint64_t took_ms)
-{
-	if (g->delay_samples > 0 || took_ms > 1000)
-		return;
-	if (g->delay_ms == 0 || took_ms < g->delay_ms)
-		g->delay_ms = RTE_MAX(took_ms, 1u);
-	g->deviation_ms = g->delay_ms / 2 + 5;
-}
-
-static void
-exchange_step(
-	struct ike_sa *sa, uint64_t now_ms, const struct spinat_ike_hdr *h, enum spinat_dir dir)
+exchange_step(struct spinat_binder *b, struct ike_sa *sa, uint64_t now_ms,
+	const struct spinat_ike_hdr *h, enum spinat_dir dir)
 {
 	const struct exchange_rule *rule = exchange_rule(h->exchange);
 	struct exchange *e = exchange_find(sa, h);
@@ -196,7 +185,7 @@ exchange_step(
 	}
 	if (!begun && !is_retransmission(e, h, dir)) {
 		if (e->messages == 1 && dir == SPINAT_IN)
-			learn_round_trip(sa->group, now_ms - e->last_ms);
+			ipsec_evidence_round_trip(sa->group, now_ms - e->last_ms);
 		e->messages = RTE_MIN(e->messages + 1 + (e->messages == 0), UINT8_MAX);
 		e->last = dir;
 		if (rule != NULL && e->messages == rule->messages)
@@ -208,6 +197,7 @@ exchange_step(
 		return;
 	ipsec_member_live(sa->member);
 	ipsec_credit_open(sa->member, now_ms, CREDIT_PENDING, sa, h->exchange, h->message_id);
+	ipsec_member_watch_in(b, sa->member);
 }
 
 static bool
@@ -221,7 +211,8 @@ past_phase_1(const struct spinat_ike_hdr *h)
 }
 
 static void
-track(struct ike_sa *sa, uint64_t now_ms, const struct spinat_ike_hdr *h, enum spinat_dir dir)
+track(struct spinat_binder *b, struct ike_sa *sa, uint64_t now_ms, const struct spinat_ike_hdr *h,
+	enum spinat_dir dir)
 {
 	bool first = sa->packets++ == 0;
 
@@ -237,7 +228,26 @@ track(struct ike_sa *sa, uint64_t now_ms, const struct spinat_ike_hdr *h, enum s
 	}
 	if (past_phase_1(h) || (h->major == 1 && h->encrypted))
 		sa->established = true;
-	exchange_step(sa, now_ms, h, dir);
+	exchange_step(b, sa, now_ms, h, dir);
+}
+
+/* One negotiation at a time with a gateway: a second client's waits, its IKE will say it again. */
+static bool
+must_wait(
+	struct spinat_binder *b, uint64_t now_ms, struct ike_sa *sa, const struct spinat_ike_hdr *h)
+{
+	const struct group *g = sa->group;
+	const struct member *m;
+	unsigned int looked = 0;
+
+	if (b->conf->realms[g->key.realm].ambiguity != SPINAT_AMBIGUITY_SERIALISE ||
+		exchange_rule(h->exchange) == NULL || exchange_find(sa, h) != NULL)
+		return false;
+	TAILQ_FOREACH(m, &g->open, of_open)
+		if (++looked == SCAN_MAX ||
+			(m != sa->member && ipsec_credit_negotiating(m, now_ms)))
+			return true;
+	return false;
 }
 
 void
@@ -249,7 +259,7 @@ spinat_binder_ike_outbound(struct spinat_binder *b, const struct spinat_conf *co
 	struct ike_key key;
 	struct ike_sa *sa;
 
-	RTE_SET_USED(conf);
+	ipsec_called(b, conf, now_ms);
 	*d = (struct spinat_ipsec_decision){.outside = p->outside};
 	if (m == NULL) {
 		d->drop = SPINAT_DROP_CLIENTS_FULL;
@@ -267,15 +277,19 @@ spinat_binder_ike_outbound(struct spinat_binder *b, const struct spinat_conf *co
 		}
 		sa->client_initiated = h->major == 2 ? h->initiator : h->resp_spi == 0;
 	}
-	d->n = 1;
 	if (sa->member == NULL)
 		ike_give(b, sa, m);
+	if (sa->member == m && must_wait(b, now_ms, sa, h)) {
+		d->drop = SPINAT_DROP_IKE_SERIALISED;
+		return;
+	}
+	d->n = 1;
 	if (sa->member != m) {
 		/* Two clients with one cookie: the first keeps the answers. */
 		b->stats.collisions++;
 		return;
 	}
-	track(sa, now_ms, h, SPINAT_OUT);
+	track(b, sa, now_ms, h, SPINAT_OUT);
 }
 
 void
@@ -413,6 +427,7 @@ spinat_binder_ike_inbound(struct spinat_binder *b, const struct spinat_conf *con
 	struct ike_key key = ike_key(p->outside, p->gateway, h->init_spi);
 	struct ike_sa *sa;
 
+	ipsec_called(b, conf, now_ms);
 	*d = (struct spinat_ipsec_decision){.outside = p->outside};
 	if (g == NULL) {
 		ike_unknown(b, conf, realm, d);
@@ -420,10 +435,14 @@ spinat_binder_ike_inbound(struct spinat_binder *b, const struct spinat_conf *con
 	}
 	sa = ike_find(b, &key);
 	if (sa != NULL && sa->member != NULL) {
+		if (must_wait(b, now_ms, sa, h)) {
+			d->drop = SPINAT_DROP_IKE_SERIALISED;
+			return;
+		}
 		d->to[0] = sa->member->host->client;
 		d->n = 1;
 		sa->member->last_ms = now_ms;
-		track(sa, now_ms, h, SPINAT_IN);
+		track(b, sa, now_ms, h, SPINAT_IN);
 		return;
 	}
 	if (sa == NULL && g->n_offered < OFFERS_MAX)

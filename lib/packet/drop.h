@@ -83,6 +83,10 @@
 	X(SPI_SQUELCHED, "spi_squelched",                                                          \
 		"unknown SPIs from this gateway are ignored for a while")                          \
 	X(SPI_AMBIGUOUS, "spi_ambiguous", "inbound SPI several clients can own, copies refused")   \
+	X(BINDINGS_LIMIT, "bindings_limit",                                                        \
+		"client or gateway has as many SPIs as the configuration allows")                  \
+	X(IKE_SERIALISED, "ike_serialised",                                                        \
+		"negotiation waits until another client's with the same gateway is over")          \
 	X(IKE_UNKNOWN, "ike_unknown", "IKE SPIs from outside that belong to no client")            \
 	X(BINDINGS_FULL, "bindings_full", "binding table is full")                                 \
 	X(IKE_FULL, "ike_full", "IKE SA table is full")

@@ -154,13 +154,13 @@ class TestTranslate:
 class TestTimeout:
     @pytest.fixture(scope="class")
     def config(self) -> cfg.Config:
-        return cfg.default_config(timeouts={"ike": 2, "esp": 2})
+        return cfg.default_config(timeouts={"ike": 2, "esp": 2, "candidate": 2})
 
     def test_idle_sa_goes(self, lab: Lab) -> None:
         sa = IkeSa()
         exchange(lab, A, GATEWAY, sa.opening())
         assert len(lab.app.telemetry.ike()) == 1
         eventually(lambda: lab.app.telemetry.ike() == [])
-        time.sleep(2.5)  # what its last exchange promised lives as long as an SA: esp
+        time.sleep(2.5)  # what its last exchange promised has no more time than that
         lab.outside.send(udp(GATEWAY, POOL, sa.first_answer()))
         lab.silent(ike_unknown=1)

@@ -181,7 +181,7 @@ static const struct {
 		": drivers_dir: found \"others\", running with \"drivers\"" RESTART},
 	{"sessions = 4096", "sessions = 8192",
 		": limits.sessions: found 8192, running with 4096" RESTART},
-	{"buffers = 25", "buffers = 26", ": limits.buffers: found 26, running with 25" RESTART},
+	{"buffers = 31", "buffers = 26", ": limits.buffers: found 26, running with 31" RESTART},
 	{"iface=veth0", "iface=veth1",
 		":14: device: found \"net_af_packet0,iface=veth1\", running with "
 		"\"net_af_packet0,iface=veth0\"" RESTART},
@@ -199,11 +199,11 @@ static const struct {
 		": number of interfaces: found 4, running with 3" RESTART},
 	{"net_null = { };", "", ": number of drivers: found 1, running with 2" RESTART},
 	{"rx_descriptors = 64", "rx_descriptors = 65",
-		":49: drivers.net_ring: found other values than the devices run with" RESTART},
+		":51: drivers.net_ring: found other values than the devices run with" RESTART},
 	{"net_null = { };", "net_null = { promiscuous = false; };",
-		":52: drivers.net_null: found other values than the devices run with" RESTART},
+		":54: drivers.net_null: found other values than the devices run with" RESTART},
 	{"net_null = { };", "net_tap = { };",
-		":52: drivers.net_tap: found other values than the devices run with" RESTART},
+		":54: drivers.net_tap: found other values than the devices run with" RESTART},
 };
 
 START_TEST(one_change)

@@ -91,6 +91,7 @@ START_TEST(sole_talker_gets_everything)
 
 	d = fx_in(f, 0x5000, 1);
 	ck_assert_int_eq(d.drop, SPINAT_DROP_SPI_UNKNOWN);
+	f->now += 61000; /* no longer just started */
 	fx_ikev2(f, 0, 11);
 	/* the gateway speaks first; then a rekey; then an SA from before a restart */
 	for (i = 0; i < 3; i++) {
@@ -207,9 +208,12 @@ START_TEST(sequential_openings)
 		d = fx_in(f, SI(i), ++seq[i]);
 		ck_assert_msg(fx_reaches(&d, i), "traffic of %u", i);
 		wrong += d.n - 1;
+		f->now += fx_random(f, 5);
+		if (fx_random(f, 2))
+			ck_assert(fx_out(f, i, SO(i), 2));
 		f->now += fx_random(f, 20);
 	}
-	ck_assert_uint_le(wrong, sequential[_i].mixed ? 10 * n : n);
+	ck_assert_uint_le(wrong, sequential[_i].mixed ? 20 * n : n);
 	fx_destroy(f);
 }
 END_TEST

@@ -129,6 +129,13 @@ fx_create(uint32_t max_bindings, uint32_t max_ike, uint64_t seed)
 	f->conf.realms[1].esp_without_ike = true;
 	f->conf.timeouts.esp = 3600;
 	f->conf.timeouts.ike = 14400;
+	f->conf.timeouts.candidate = 14400;
+	f->conf.limits.bindings_per_client = 64;
+	f->conf.limits.bindings_per_gateway = 4096;
+	f->conf.limits.copies = 16;
+	f->conf.limits.copies_per_spi = 4096;
+	f->conf.limits.copies_per_gateway = 5000;
+	f->conf.limits.copies_per_second = 20000;
 	f->conf.outside = f->outside;
 	f->conf.outside_mask = RTE_DIM(f->outside) - 1;
 	f->conf.outside_shift = 30;

@@ -162,6 +162,32 @@ START_TEST(credits_come_back)
 }
 END_TEST
 
+static struct spinat_spi_row spi_row(unsigned int client, uint32_t spi, enum spinat_dir dir);
+
+/* Two clients that chose the same SPI both get it again. */
+START_TEST(shared_binding_comes_back)
+{
+	struct fixture *f = fx_create(16, 16, 1);
+	struct spinat_spi_row row = spi_row(0, SPI_IN(0), SPINAT_IN);
+	struct spinat_ipsec_decision d;
+
+	row.second = fx_client(1).addr;
+	ck_assert_int_eq(spinat_binder_restore_spi(f->b, &f->conf, &row, f->now, DOWN_MS),
+		SPINAT_BINDER_RESTORED);
+	row = spi_row(1, SPI_OUT(1), SPINAT_OUT);
+	ck_assert_int_eq(spinat_binder_restore_spi(f->b, &f->conf, &row, f->now, DOWN_MS),
+		SPINAT_BINDER_RESTORED);
+	for (uint32_t seq = 100; seq < 103; seq++) {
+		d = fx_in(f, SPI_IN(0), seq);
+		ck_assert(d.n == 2 && fx_reaches(&d, 0) && fx_reaches(&d, 1));
+	}
+	save(f, &saved);
+	ck_assert_uint_eq(saved.n_spis, 2);
+	ck_assert_uint_eq(saved.spis[0].second + saved.spis[1].second, fx_client(1).addr);
+	fx_destroy(f);
+}
+END_TEST
+
 static struct spinat_spi_row
 spi_row(unsigned int client, uint32_t spi, enum spinat_dir dir)
 {
@@ -284,6 +310,7 @@ test_state_binder(void)
 	tcase_set_timeout(tc, 60);
 	tcase_add_test(tc, bindings_come_back);
 	tcase_add_test(tc, credits_come_back);
+	tcase_add_test(tc, shared_binding_comes_back);
 	tcase_add_test(tc, rows_that_can_not_be);
 	tcase_add_test(tc, random_rows);
 	return tc;
