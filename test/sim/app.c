@@ -5,15 +5,16 @@
 
 /*
  * What goes through the tunnels: questions and answers by either side, TCP-like transfers, one-way
- * streams. Who asks repeats a question that stays unanswered; acknowledgements are what a TCP peer
+ * streams; and what every host asks for beside all that. Who asks opens a connection first, and
+ * repeats a question that stays unanswered; acknowledgements are what a TCP peer
  * sends, every second packet.
  */
 
 #define LEN_ACK 104 /* TCP without data, in ESP, in tunnel mode */
 #define LEN_FULL 1480
 #define ASK_AGAIN_US 1000000
-#define ANSWER_MEAN 4
-#define ANSWER_MOST 20
+#define ANSWER_MEAN 12
+#define ANSWER_MOST 64
 #define BURST 8 /* packets of a bulk transfer that leave together */
 #define IN_FLIGHT 64 /* at most, without an acknowledgement */
 #define RTO_US 200000 /* RFC 6298, as implemented; doubled with each try */
@@ -182,6 +183,62 @@ begin_bulk(struct sim *s, struct tunnel *t, double delay_us)
 }
 
 static void
+chat(struct sim *s, void *object, uint64_t arg __rte_unused)
+{
+	struct tunnel *t = object;
+
+	send(s, t, SIM_CLIENT, APP_CHAT, 0, 0, 1);
+	sim_in(s, 1e6 * rng_exp(&t->client->rng, s->p.chatter_s), chat, t, 0);
+}
+
+static void
+chat_back(struct sim *s, void *object, uint64_t arg __rte_unused)
+{
+	send(s, object, SIM_GATEWAY, APP_CHAT_BACK, 0, 0, 1);
+}
+
+static void begin(struct sim *s, void *object, uint64_t arg);
+
+/* One round trip of a connection's set-up, said again every second until it is answered. */
+static void
+hello(struct sim *s, void *object, uint64_t number)
+{
+	struct tunnel *t = object;
+
+	if (t->app.hellos != number)
+		return;
+	send(s, t, t->app.opens, APP_HELLO, (uint32_t)number, 0, 1);
+	sim_in(s, ASK_AGAIN_US, hello, t, number);
+}
+
+static void
+hello_back(struct sim *s, void *object, uint64_t number)
+{
+	struct tunnel *t = object;
+
+	send(s, t, !t->app.opens, APP_HELLO_BACK, (uint32_t)number, 0, 1);
+}
+
+static void
+got_hello_back(struct sim *s, struct tunnel *t, uint32_t number)
+{
+	struct app *a = &t->app;
+
+	if (a->hellos != number)
+		return;
+	a->hellos++;
+	sim_in(s, rng_between(&t->client->rng, 50, 2000), a->hellos < s->p.hellos ? hello : begin,
+		t, a->hellos);
+}
+
+static bool
+connects(const struct sim *s, const struct app *a)
+{
+	return s->p.hellos > 0 &&
+	       (a->kind == APP_ASK || a->kind == APP_ASKED || a->kind == APP_BULK);
+}
+
+static void
 begin(struct sim *s, void *object, uint64_t arg __rte_unused)
 {
 	struct tunnel *t = object;
@@ -206,11 +263,16 @@ app_up(struct sim *s, struct tunnel *t, enum sim_side side)
 {
 	struct app *a = &t->app;
 
+	if (side == SIM_CLIENT && !a->chats && a->kind != APP_NONE && s->p.chatter_s > 0) {
+		a->chats = true;
+		sim_in(s, 1e6 * rng_exp(&t->client->rng, s->p.chatter_s), chat, t, 0);
+	}
 	if (a->started || side != a->opens)
 		return;
 	a->started = true;
 	/* the packet that the tunnel was made for waits for it */
-	sim_in(s, a->until_us + rng_between(&t->client->rng, 100, 3000), begin, t, 0);
+	sim_in(s, a->until_us + rng_between(&t->client->rng, 100, 3000),
+		connects(s, a) ? hello : begin, t, 0);
 }
 
 static void
@@ -260,6 +322,17 @@ app_receive(struct sim *s, struct tunnel *t, enum sim_side side, const struct ap
 	struct app *a = &t->app;
 
 	switch (m->what) {
+	case APP_CHAT:
+		sim_in(s, service_us(a, &t->client->rng, side), chat_back, t, 0);
+		break;
+	case APP_CHAT_BACK:
+		break;
+	case APP_HELLO:
+		sim_in(s, rng_between(&t->client->rng, 50, 2000), hello_back, t, m->id);
+		break;
+	case APP_HELLO_BACK:
+		got_hello_back(s, t, m->id);
+		break;
 	case APP_QUESTION:
 		got_question(s, t, side, m);
 		break;

@@ -19,6 +19,8 @@ kit_quiet(struct sim *s, uint32_t clients)
 	s->p.clients = clients;
 	s->p.loss = 0;
 	s->p.rekey_s = 0;
+	s->p.hellos = 0;
+	s->p.chatter_s = 0;
 	s->p.more_tunnels = 0;
 	memset(s->p.apps, 0, sizeof(s->p.apps));
 	s->p.apps[APP_NONE] = 1;

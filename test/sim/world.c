@@ -97,6 +97,8 @@ sim_defaults(void)
 		.at_once = 0.7,
 		.later_s = 5,
 		.silence_s = 30,
+		.hellos = 2,
+		.chatter_s = 8,
 		.think_lo_s = 0.1,
 		.think_hi_s = 2,
 		.calm_s = 5,

@@ -77,6 +77,8 @@ struct sim_params {
 	double at_once; /* chance that the first packet wants out when the tunnel is up */
 	double later_s; /* else after so long, mean */
 	double silence_s; /* APP_SILENT: mean */
+	uint32_t hellos; /* round trips before the first question: TCP, TLS */
+	double chatter_s; /* every host asks for something else so often: names, time; 0: never */
 	double think_lo_s, think_hi_s; /* between questions; each tunnel has its own mean */
 	double calm_s; /* no rekey begins so long before the end */
 	double held_ms; /* inbound packets in fragments wait for the first one, at most */
@@ -97,7 +99,7 @@ struct sa {
 
 /** What an application says in a packet. */
 struct app_message {
-	enum app_what { APP_QUESTION, APP_ANSWER, APP_ACK, APP_DATA } what;
+	enum app_what { APP_CHAT, APP_CHAT_BACK, APP_HELLO, APP_HELLO_BACK, APP_QUESTION, APP_ANSWER, APP_ACK, APP_DATA } what;
 	uint32_t id;
 	uint32_t at, of; /* this packet of so many */
 };
@@ -106,7 +108,8 @@ struct app {
 	enum sim_app kind;
 	enum sim_side asks; /* or sends */
 	enum sim_side opens; /* APP_BULK: who asks for a transfer */
-	bool started;
+	bool started, chats;
+	uint32_t hellos; /* round trips that opened the connection so far */
 	bool open; /* a transfer is under way */
 	uint32_t step; /* APP_BULK: 0: connect, 1: request */
 	uint32_t id; /* of the last question */
