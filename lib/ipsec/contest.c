@@ -20,10 +20,11 @@
 #define MISS 1e-4 /* share of the belief that may go without a copy */
 #define SOLE 1e-1 /* the belief in "nobody" that the only candidate may leave */
 #define LEAD 1e-3 /* the belief that a settlement may leave to all the others together */
-#define SURE 1e-5 /* and with this little it is confirmed at once */
+#define SURE 1e-5 /* and with this little it is confirmed soon */
 #define REOPEN 1e-1 /* a settled one with this much for the others is open again */
 #define CLEAR 1e-1 /* where there are no copies, the best with this lead gets the packet */
 #define GUARD_MS 1000
+#define WATCH_MIN_MS 5000 /* two that began in step look alike for a while */
 #define WATCH_MS 10000 /* else it is confirmed after so long without contradiction */
 
 #define WORTH_LIVE -30.0 /* a client with ESP, all of whose inbound SPIs are known */
@@ -240,8 +241,10 @@ beyond_doubt(const struct spinat_binder *b, const struct contest *c, uint64_t no
 		return sole_candidate(b, now_ms, c);
 	if (c->inquiry)
 		return now_ms - c->settled_ms >= WATCH_MS;
-	return c->spi->packets > 1 && (ipsec_match_rivals(c, 1) <= SURE * c->cand[0].weight ||
-					      now_ms - c->settled_ms >= WATCH_MS);
+	if (c->spi->packets <= 1 || now_ms - c->settled_ms < WATCH_MIN_MS)
+		return false;
+	return ipsec_match_rivals(c, 1) <= SURE * c->cand[0].weight ||
+	       now_ms - c->settled_ms >= WATCH_MS;
 }
 
 void
