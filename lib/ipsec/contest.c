@@ -80,22 +80,35 @@ ipsec_contest_new(struct spinat_binder *b, uint64_t now_ms, struct spi *s)
 	return c;
 }
 
-/* Who can own a fresh SPI: clients with a credit. An old one: any live client. */
+/* Clients with a credit that another SPI claims already, or those with a free one. */
 static void
-gather(struct spinat_binder *b, uint64_t now_ms, struct contest *c)
+gather_open(struct spinat_binder *b, uint64_t now_ms, struct contest *c, bool claimed)
 {
 	struct group *g = c->spi->group;
 	struct member *m;
 	unsigned int looked = 0;
 
 	TAILQ_FOREACH(m, &g->open, of_open) {
-		ipsec_contest_add(b, now_ms, c, m, ipsec_credit_score(m, now_ms, c->fresh));
+		if ((m->big_claims >= m->n_credits) == claimed &&
+			(!claimed || c->n < CANDIDATES_MAX))
+			ipsec_contest_add(b, now_ms, c, m, ipsec_credit_score(m, now_ms, c->fresh));
 		if (++looked == SCAN_MAX)
 			return;
 	}
+}
+
+/* Who can own a fresh SPI: clients with a credit. An old one: any live client. */
+static void
+gather(struct spinat_binder *b, uint64_t now_ms, struct contest *c)
+{
+	struct member *m;
+	unsigned int looked = 0;
+
+	gather_open(b, now_ms, c, false);
+	gather_open(b, now_ms, c, true);
 	if (c->fresh)
 		return;
-	TAILQ_FOREACH(m, &g->members, of_group) {
+	TAILQ_FOREACH(m, &c->spi->group->members, of_group) {
 		if (!m->live || ++looked == SCAN_MAX)
 			return;
 		if (m->n_credits == 0)
