@@ -134,15 +134,30 @@ ipsec_ike_restore(struct spinat_binder *b, uint64_t now_ms, struct member *m, ui
 	return sa;
 }
 
+/* Who began it. IKEv2 numbers the exchanges of each side by themselves (RFC 7296 2.2); IKEv1 draws
+ * its numbers at random and tells nobody who began. */
+static bool
+begun_by(const struct exchange *e, const struct spinat_ike_hdr *h, enum spinat_dir dir)
+{
+	return h->major != 2 || e->first == (h->response ? !dir : dir);
+}
+
 static struct exchange *
-exchange_find(struct ike_sa *sa, const struct spinat_ike_hdr *h)
+exchange_find(struct ike_sa *sa, const struct spinat_ike_hdr *h, enum spinat_dir dir)
 {
 	struct exchange *e;
 
 	for (e = sa->exchanges; e < sa->exchanges + EXCHANGES_MAX; e++)
-		if (e->type == h->exchange && e->message_id == h->message_id)
+		if (e->type == h->exchange && e->message_id == h->message_id && begun_by(e, h, dir))
 			return e;
 	return NULL;
+}
+
+/* A number for its credit that no exchange of the other side has. */
+static uint32_t
+credit_id(const struct exchange *e, const struct spinat_ike_hdr *h)
+{
+	return h->major == 2 && e->first == SPINAT_IN ? ~h->message_id : h->message_id;
 }
 
 static struct exchange *
@@ -176,7 +191,7 @@ exchange_step(struct spinat_binder *b, struct ike_sa *sa, uint64_t now_ms,
 	const struct spinat_ike_hdr *h, enum spinat_dir dir)
 {
 	const struct exchange_rule *rule = exchange_rule(h->exchange);
-	struct exchange *e = exchange_find(sa, h);
+	struct exchange *e = exchange_find(sa, h, dir);
 	bool begun = false;
 
 	if (e == NULL) {
@@ -190,13 +205,13 @@ exchange_step(struct spinat_binder *b, struct ike_sa *sa, uint64_t now_ms,
 		e->last = dir;
 		if (rule != NULL && e->messages == rule->messages)
 			ipsec_credit_open(
-				sa->member, now_ms, rule->credit, sa, h->exchange, h->message_id);
+				sa->member, now_ms, rule->credit, sa, h->exchange, credit_id(e, h));
 	}
 	e->last_ms = now_ms;
 	if (rule == NULL || !begun)
 		return;
 	ipsec_member_live(sa->member);
-	ipsec_credit_open(sa->member, now_ms, CREDIT_PENDING, sa, h->exchange, h->message_id);
+	ipsec_credit_open(sa->member, now_ms, CREDIT_PENDING, sa, h->exchange, credit_id(e, h));
 	ipsec_member_watch_in(b, sa->member);
 }
 
@@ -233,15 +248,15 @@ track(struct spinat_binder *b, struct ike_sa *sa, uint64_t now_ms, const struct 
 
 /* One negotiation at a time with a gateway: a second client's waits, its IKE will say it again. */
 static bool
-must_wait(
-	struct spinat_binder *b, uint64_t now_ms, struct ike_sa *sa, const struct spinat_ike_hdr *h)
+must_wait(struct spinat_binder *b, uint64_t now_ms, struct ike_sa *sa,
+	const struct spinat_ike_hdr *h, enum spinat_dir dir)
 {
 	const struct group *g = sa->group;
 	const struct member *m;
 	unsigned int looked = 0;
 
 	if (b->conf->realms[g->key.realm].ambiguity != SPINAT_AMBIGUITY_SERIALISE ||
-		exchange_rule(h->exchange) == NULL || exchange_find(sa, h) != NULL)
+		exchange_rule(h->exchange) == NULL || exchange_find(sa, h, dir) != NULL)
 		return false;
 	TAILQ_FOREACH(m, &g->open, of_open)
 		if (++looked == SCAN_MAX ||
@@ -279,7 +294,7 @@ spinat_binder_ike_outbound(struct spinat_binder *b, const struct spinat_conf *co
 	}
 	if (sa->member == NULL)
 		ike_give(b, sa, m);
-	if (sa->member == m && must_wait(b, now_ms, sa, h)) {
+	if (sa->member == m && must_wait(b, now_ms, sa, h, SPINAT_OUT)) {
 		d->drop = SPINAT_DROP_IKE_SERIALISED;
 		return;
 	}
@@ -435,7 +450,7 @@ spinat_binder_ike_inbound(struct spinat_binder *b, const struct spinat_conf *con
 	}
 	sa = ike_find(b, &key);
 	if (sa != NULL && sa->member != NULL) {
-		if (must_wait(b, now_ms, sa, h)) {
+		if (must_wait(b, now_ms, sa, h, SPINAT_IN)) {
 			d->drop = SPINAT_DROP_IKE_SERIALISED;
 			return;
 		}
