@@ -237,6 +237,49 @@ START_TEST(late_reply)
 }
 END_TEST
 
+/* Both ends may begin an exchange with the same number (RFC 7296 2.2): two SAs, two SPIs. */
+START_TEST(exchanges_of_both_sides)
+{
+	struct fixture *f = fx_create(4096, 64, 5);
+	struct fx_ike k = {.init_spi = 11,
+		.resp_spi = ~11ull,
+		.major = 2,
+		.exchange = SPINAT_IKE2_CREATE_CHILD_SA,
+		.message_id = 2,
+		.encrypted = true};
+	struct spinat_ipsec_decision d;
+	unsigned int i;
+
+	for (i = 0; i < 2; i++) {
+		fx_ikev2(f, i, 11 + i);
+		ck_assert(fx_out(f, i, SO(i), 1));
+		f->now += 20;
+		d = fx_in(f, SI(i), 1);
+		ck_assert(fx_only(&d, i));
+	}
+	for (i = 2; i < 4; i++) {
+		k.response = false;
+		if (i == 2) /* the client begins */
+			ck_assert(fx_ike_out(f, 0, k));
+		else
+			fx_ike_in(f, k);
+		f->now += 20;
+		k.response = true;
+		if (i == 2)
+			fx_ike_in(f, k);
+		else
+			ck_assert(fx_ike_out(f, 0, k));
+		f->now += 20;
+		d = fx_in(f, SI(i), 1);
+		ck_assert_msg(fx_only(&d, 0), "SPI of exchange %u", i);
+		f->now += 20;
+		d = fx_in(f, SI(i), 2);
+		ck_assert_msg(fx_only(&d, 0), "SPI of exchange %u", i);
+	}
+	fx_destroy(f);
+}
+END_TEST
+
 /* --- what nobody can own ------------------------------------------------------------------------------ */
 
 START_TEST(unknown_is_dropped_and_squelched)
@@ -397,6 +440,7 @@ ipsec_suite(void)
 	tcase_add_test(t, spi_reserved_and_zero);
 	tcase_add_loop_test(t, sequential_openings, 0, RTE_DIM(sequential));
 	tcase_add_test(t, late_reply);
+	tcase_add_test(t, exchanges_of_both_sides);
 	tcase_add_test(t, unknown_is_dropped_and_squelched);
 	tcase_add_test(t, passthrough_modes);
 	tcase_add_test(t, passthrough_sole);
