@@ -13,8 +13,9 @@ from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
 BENCH = HERE.parents[1] / "tools" / "bench"
-# Seeds of hashes are random, and so is what overflows its bucket.
-TOLERANCE = 0.03
+# Seeds of hashes are random, and so is what overflows its bucket; other processors take other ways
+# through the libraries.
+TOLERANCE = 0.10
 
 
 def works(path: Path) -> dict[str, float]:

@@ -99,7 +99,16 @@ struct sa {
 
 /** What an application says in a packet. */
 struct app_message {
-	enum app_what { APP_CHAT, APP_CHAT_BACK, APP_HELLO, APP_HELLO_BACK, APP_QUESTION, APP_ANSWER, APP_ACK, APP_DATA } what;
+	enum app_what {
+		APP_CHAT,
+		APP_CHAT_BACK,
+		APP_HELLO,
+		APP_HELLO_BACK,
+		APP_QUESTION,
+		APP_ANSWER,
+		APP_ACK,
+		APP_DATA
+	} what;
 	uint32_t id;
 	uint32_t at, of; /* this packet of so many */
 };
