@@ -7,13 +7,12 @@ import json
 import random
 import time
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 from lab.host import Host
+from lab.vm import PROGRAMS
 
 _ports = itertools.count(7000, 50)  # so that two can run at once
-PROGRAM = Path(__file__).resolve().parents[1] / "guest" / "traffic.py"
 
 # What the kernel counts when ESP or AH reaches a host that has no such SA, or one with another key; in
 # that one the sequence number may also have been seen.
@@ -85,7 +84,8 @@ class Traffic:
         self._before = {c.name: wrong(c) for c in clients}
         first = next(_ports)
         given = json.dumps({"seed": random.randrange(1 << 32), "port": first, "flows": flows})
-        started = gateway.vm.request(["/usr/bin/python3", str(PROGRAM), given], daemon=True)
+        command = ["/usr/bin/python3", f"{PROGRAMS}/traffic.py", given]
+        started = gateway.vm.request(command, daemon=True)
         self._pid, self._output = started.pid, started.out
 
     def stop(self) -> dict[str, Count]:

@@ -17,7 +17,9 @@ from typing import Any
 from harness.namespace import Namespace
 
 CACHE = Path(os.environ.get("SPINAT_E2E_CACHE", "/var/cache/spinat-e2e"))
-AGENT = Path(__file__).resolve().parents[1] / "guest" / "agent.py"
+# The machine's own root as the guest sees it: nothing lies over this one, no /tmp either.
+MACHINE = "/run/layers/host"
+PROGRAMS = f"{MACHINE}{Path(__file__).resolve().parents[1]}/guest"
 QEMU = "qemu-system-x86_64"
 BOOT_SECONDS = 120
 
@@ -55,7 +57,7 @@ class Vm:
         command += "-accel tcg,thread=multi -cpu max -smp 2 -m 1024 -nodefaults".split()
         command += "-display none -no-reboot".split()
         command += ["-kernel", str(CACHE / "vmlinuz"), "-initrd", str(CACHE / "initrd")]
-        command += ["-append", f"console=ttyS0 quiet panic=-1 e2e.agent={AGENT}"]
+        command += ["-append", f"console=ttyS0 quiet panic=-1 e2e.agent={PROGRAMS}/agent.py"]
         command += ["-serial", f"file:{self.console}"]
         for tag, path in (("host", "/"), ("cache", str(CACHE))):
             share = f"local,path={path},mount_tag={tag},security_model=none,readonly=on"
