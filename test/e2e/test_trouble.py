@@ -3,8 +3,11 @@
 """What goes wrong in the field: reboots, a box that dies, SPIs that meet, a gateway that begins."""
 
 import time
+from pathlib import Path
+from typing import Any
 
 from lab import ledger
+from lab.daemon import wait_for
 from lab.ledger import Line
 from lab.manual import Pair, connect, numbered
 from lab.site import POOL, Scenario
@@ -20,8 +23,10 @@ def account(made: Scenario, since: float = 0.0) -> dict[str, Line]:
     return lines
 
 
-def libreswan_tunnels(make: MakeScenario, clients: int, **options) -> Tunnels:
-    tunnels = Tunnels(make(clients, "libreswan", gateway=("libreswan",)), "libreswan", "libreswan", **options)
+def libreswan_tunnels(make: MakeScenario, clients: int, **config: Any) -> Tunnels:
+    """`config`: keys of the box's configuration."""
+    made = make(clients, "libreswan", gateway=("libreswan",), **config)
+    tunnels = Tunnels(made, "libreswan", "libreswan")
     tunnels.up()
     return tunnels
 
@@ -60,6 +65,30 @@ def test_box_dies(scenario: MakeScenario) -> None:
     counts = running.during(10)
     show("the box dies and starts again, 3 clients (what was sent meanwhile is lost)", counts)
     lines = account(made, ready + 3)
+    assert all(line.complete for line in lines.values())
+    assert all(line.right and line.passed for line in lines.values())
+
+
+def test_box_dies_behind_a_checkpoint(scenario: MakeScenario, tmp_path: Path) -> None:
+    """The same, but it keeps a checkpoint: it knows every SPI from its first packet on, so nobody
+    gets a copy."""
+    kept = {"file": str(tmp_path / "state"), "interval": 1}
+    tunnels = libreswan_tunnels(scenario, 3, checkpoint=kept)
+    made = tunnels.scenario
+    running = Traffic(made.clients, made.gateway, down_delay=0.0)
+
+    def told() -> dict[str, Any]:
+        return made.box.telemetry.ask("/spinat/checkpoint")
+
+    wait_for(lambda: told().get("rows", {}).get("bindings") == 2 * 3, 30, lambda: str(told()))
+    made.box.kill()
+    made.start_box()
+    ready = time.time()
+    counts = running.during(5)
+    show("the same behind a checkpoint", counts)
+    assert told()["restored"]["bindings"] == 2 * 3
+    assert made.box.telemetry.ask("/spinat/stats")["copies"] == 0
+    lines = account(made, ready + 1)
     assert all(line.complete for line in lines.values())
     assert all(line.right and line.passed for line in lines.values())
 
