@@ -92,7 +92,7 @@ def test_modes_side_by_side(tmp_path: Path) -> None:
     by_mode = {r["mode"]: r for r in json.loads(done.stdout)}
     assert list(by_mode) == MODES
     fanout, fifo, gate = (by_mode[name] for name in ("fanout", "fifo", "gate"))
-    assert fanout["settled_right"] > 2 * fifo["settled_right"]
+    assert fanout["settled_right"] > 1.5 * fifo["settled_right"]
     assert fanout["lost"] * fifo["inbound"] < fifo["lost"] * fanout["inbound"] / 2
     assert fanout["clients_up"] == 30 > gate["clients_up"]
     assert path.read_bytes().startswith(b"\x89PNG")
