@@ -3,8 +3,6 @@
  */
 #include <stdlib.h>
 #include <string.h>
-#include <stdio.h>
-#include <stdlib.h>
 
 #include <rte_jhash.h>
 
@@ -23,7 +21,7 @@
 #define SURE 1e-5 /* and with this little it is confirmed soon */
 #define REOPEN 1e-1 /* a settled one with this much for the others is open again */
 #define CLEAR 1e-1 /* where there are no copies, the best with this lead gets the packet */
-#define GUARD_MS 1000
+#define GUARD_MS 1000 /* so long a settled one goes to its rivals as well */
 #define WATCH_MIN_MS 5000 /* two that began in step look alike for a while */
 #define WATCH_MS 10000 /* else it is confirmed after so long without contradiction */
 
