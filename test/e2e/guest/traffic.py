@@ -3,12 +3,12 @@
 """Numbered UDP datagrams between hosts of the guest, both ends in one process.
 
 Input: JSON {"seed", "port", "flows": [{"name", "from", "from_address", "to", "to_address", "rate",
-"mark", "answer", "delay"}]}. Every flow has a port of its own, counted from the first. From `delay`
-seconds after the start until SIGTERM it sends `rate` datagrams a second on average from one host to
-another, which answers each if "answer" is true. A second later the result is printed: for each flow
-how many were sent, how many arrived, once and again, how many answers did, and when the lost ones
-were sent, in seconds since the start. One process for all, since it then knows of each datagram when
-it was sent and whether it came.
+"mark", "answer", "delay"}]}. Every flow has a port of its own, counted from the first. A line
+"ready" is the start; from `delay` seconds after it until SIGTERM a flow sends `rate` datagrams a
+second on average from one host to another, which answers each if "answer" is true. A second later
+the result is printed: for each flow how many were sent, how many arrived, once and again, how many
+answers did, and when the lost ones were sent, in seconds since the start. One process for all,
+since it then knows of each datagram when it was sent and whether it came.
 """
 
 import ctypes
@@ -119,6 +119,7 @@ def main() -> None:
     handlers |= {flow.near.fileno(): flow.at_near for flow in flows}
     for fd in handlers:
         poll.register(fd, select.EPOLLIN)
+    print("ready", flush=True)
     while not stopping or time.monotonic() < stopping[0]:
         now = time.monotonic()
         for flow in flows:

@@ -87,6 +87,8 @@ class Traffic:
         command = ["/usr/bin/python3", f"{PROGRAMS}/traffic.py", given]
         started = gateway.vm.request(command, daemon=True)
         self._pid, self._output = started.pid, started.out
+        wait = f"until grep -q ready {self._output}; do kill -0 {self._pid}; sleep 0.1; done"
+        gateway.vm.script(wait)
 
     def stop(self) -> dict[str, Count]:
         """Ends the traffic; what was counted, by client."""
@@ -94,8 +96,9 @@ class Traffic:
         vm.run("/bin/kill", "-TERM", str(self._pid))
         wait = f"while kill -0 {self._pid} 2>/dev/null; do sleep 0.1; done; cat {self._output}"
         output = vm.script(wait)
-        assert output.startswith("{"), output
-        flows = json.loads(output)
+        _, _, result = output.partition("\n")
+        assert result.startswith("{"), output
+        flows = json.loads(result)
         counts = {}
         for client in self.clients:
             count = Count(client.name, wrong=wrong(client) - self._before[client.name])
