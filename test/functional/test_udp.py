@@ -199,7 +199,7 @@ class TestFilteringAddressPort(Filtering):
 class TestTimeout:
     @pytest.fixture(scope="class")
     def config(self) -> cfg.Config:
-        return cfg.default_config(timeouts={"udp": 3})
+        return cfg.default_config(timeouts={"udp": 6})
 
     def test_idle_session_goes_with_its_mapping(self, lab: Lab) -> None:
         lab.out(query(A, 7000), src=POOL, sport=7000)
@@ -213,7 +213,7 @@ class TestTimeout:
         lab.out(query(B, 7000), src=POOL, sport=7000)
 
     def test_traffic_keeps_it(self, lab: Lab) -> None:
-        for _ in range(10):
+        for _ in range(12):
             lab.out(query(A, 7001), src=POOL, sport=7001)
             time.sleep(0.6)
         lab.back(answer(7001), dst=A, dport=7001)
@@ -221,7 +221,7 @@ class TestTimeout:
     def test_inbound_traffic_alone_keeps_it(self, lab: Lab) -> None:
         """RFC 4787 REQ-6 lets the operator choose; the default is yes."""
         lab.out(query(A, 7002), src=POOL, sport=7002)
-        for _ in range(10):
+        for _ in range(12):
             time.sleep(0.6)
             lab.back(answer(7002), dst=A, dport=7002)
 
