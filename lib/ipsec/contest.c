@@ -270,22 +270,6 @@ ipsec_contest_review(struct spinat_binder *b, uint64_t now_ms, struct contest *c
 	if (c->n == 0)
 		return;
 	best = c->cand[0].weight;
-	if (getenv("DBG") && (!c->inquiry || c->spi->seq_odd)) {
-		struct group *g = c->spi->group;
-		fprintf(stderr, "%lu spi %x pk %lu n %u sum %g own %x delay %u\n", now_ms,
-			rte_be_to_cpu_32(c->spi->key.spi), c->spi->packets, c->n, c->sum,
-			owner ? rte_be_to_cpu_32(owner->host->client.addr) : 0, g->delay_ms);
-		for (unsigned q = 0; q < c->n && q < 4; q++) {
-			struct candidate *x = &c->cand[q];
-			fprintf(stderr,
-				"   %x prior %.1f ans %.1f rep %.1f odds %g w %g claim %g cred %u "
-				"big %u small %g claims %g agree %u\n",
-				rte_be_to_cpu_32(x->member->host->client.addr), x->prior_db,
-				x->answers_db, x->replies_db, x->odds, x->weight, x->claim,
-				x->member->n_credits, x->member->big_claims,
-				x->member->small_claims, x->member->claims, x->agree);
-		}
-	}
 	rivals = ipsec_match_rivals(c, 1);
 	if (owner != NULL && c->spi->second == NULL &&
 		(c->cand[0].member != owner || rivals > REOPEN * best)) {
