@@ -134,6 +134,7 @@ struct candidate {
 	struct member *member;
 	double prior_db; /* what was known when the SPI appeared */
 	double answers_db; /* it answers what comes on the SPI: evidence since, for and against */
+	double answers_max_db; /* no more than this: its rivals get no copies any more */
 	double replies_db; /* what it sends is answered on the SPI */
 	double handover_db; /* an older SPI of it fell silent when this one began */
 	double odds; /* of both together, without the claims of other SPIs */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  * Copyright (c) 2026 the spinat authors
  */
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -27,6 +28,7 @@
 
 #define WORTH_LIVE -30.0 /* a client with ESP, all of whose inbound SPIs are known */
 
+#define ALONE_DB 6.0 /* who alone gets the packets can not win much by answers to them */
 #define AGREE_MIN 2 /* events in favour */
 #define HANDOVER_PROOF_DB 10.0
 #define ODD_MIN 3 /* packets out of the series that make it two */
@@ -57,6 +59,7 @@ ipsec_contest_add(struct spinat_binder *b, uint64_t now_ms, struct contest *c, s
 		.member = m,
 		.prior_db = prior_db,
 		.gap_ms = ipsec_credit_gap(m, now_ms, c->fresh),
+		.answers_max_db = INFINITY,
 	};
 	c->n++;
 	m->n_contests++;
@@ -178,6 +181,7 @@ settle(struct spinat_binder *b, uint64_t now_ms, struct contest *c, const char *
 	s->state = SPINAT_BINDING_SETTLED;
 	s->why = why;
 	c->settled_ms = now_ms;
+	c->cand[0].answers_max_db = c->cand[0].answers_db + ALONE_DB;
 	b->stats.settled++;
 }
 
@@ -186,8 +190,11 @@ reopen(struct spinat_binder *b, uint64_t now_ms, struct contest *c)
 {
 	struct member *owner = c->spi->member;
 	struct spi *so = c->spi->peer;
+	unsigned int i;
 
 	ipsec_spi_own(b, now_ms, c->spi, NULL);
+	for (i = 0; i < c->n; i++)
+		c->cand[i].answers_max_db = INFINITY;
 	if (c->inquiry) {
 		ipsec_credit_return(owner, now_ms, so);
 		ipsec_match_charge(c, owner);

@@ -94,9 +94,10 @@ answered_by(uint64_t took_ms)
 
 /* Of the replies to what a client sends most come a round trip later or as soon as the server is
  * done, some when it has worked on it, a few at any time. */
-#define REPLY_CORE 0.6
+#define REPLY_CORE 0.5
 #define REPLY_WORK 0.15
 #define REPLY_WORK_MS 200.0
+#define REPLY_EARLY 0.15 /* the round trip was measured with a peer that took its time */
 #define REPLY_ANY 0.05
 #define REPLY_MAX_MS 1000.0
 #define REPLY_GUESS 0.1 /* before a round trip is known: evenly in the logarithm of the time */
@@ -120,7 +121,7 @@ ipsec_evidence_reply_density(const struct group *g, uint64_t took_ms)
 	core_width(g, &before, &after);
 	core = REPLY_CORE / (before + after);
 	if (late < 0)
-		return any + core * exp(late / before);
+		return any + REPLY_EARLY / (g->delay_ms + 1.0) + core * exp(late / before);
 	return any + core * exp(-late / after) +
 	       REPLY_WORK / REPLY_WORK_MS * exp(-late / REPLY_WORK_MS);
 }
@@ -137,8 +138,9 @@ replied_by(const struct group *g, uint64_t took_ms)
 	core_width(g, &before, &after);
 	core = REPLY_CORE / (before + after);
 	if (late < 0)
-		return any + core * before * exp(late / before);
-	return any + core * (before + after * (1.0 - exp(-late / after))) +
+		return any + REPLY_EARLY * t / (g->delay_ms + 1.0) +
+		       core * before * exp(late / before);
+	return any + REPLY_EARLY + core * (before + after * (1.0 - exp(-late / after))) +
 	       REPLY_WORK * (1.0 - exp(-late / REPLY_WORK_MS));
 }
 
@@ -302,9 +304,11 @@ weigh_answer(const struct member *m, uint64_t now_ms, struct candidate **x, unsi
 		total += belief(x[i]) * x[i]->density;
 	}
 	for (i = 0; i < n; i++) {
-		if (x[i]->density > 0.0)
+		if (x[i]->density > 0.0) {
 			gain(&x[i]->answers_db, x[i], total - belief(x[i]) * x[i]->density,
 				x[i]->density, answered_by(now_ms - x[i]->copy_ms));
+			x[i]->answers_db = RTE_MIN(x[i]->answers_db, x[i]->answers_max_db);
+		}
 		x[i]->waiting = false;
 	}
 }
