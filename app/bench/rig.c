@@ -188,7 +188,7 @@ bench_rig_drain(struct bench_rig *r, bench_sink sink)
 	return drain_dir(r, SPINAT_OUT, sink) + drain_dir(r, SPINAT_IN, sink);
 }
 
-/* Fragments from inside get an identification of the box's (RFC 6864): any will do. */
+/* What leaves and may be cut gets an identification of the box's (RFC 6864): any will do. */
 static void
 expect_id(uint8_t *frame, const struct rte_mbuf *m)
 {
@@ -218,7 +218,7 @@ check_flow(struct bench_rig *r, enum spinat_dir dir, const struct rte_mbuf *m, u
 
 	eth->dst_addr = r->router[!dir];
 	eth->src_addr = r->engine->ports[!dir].mac;
-	if (r->form == BENCH_FRAGMENTS && dir == SPINAT_OUT)
+	if (dir == SPINAT_OUT)
 		expect_id(frame, m);
 	if (m->pkt_len != len || m->data_len != len ||
 		memcmp(rte_pktmbuf_mtod(m, void *), frame, RTE_MIN(len, BENCH_HEAD)) != 0)

@@ -287,6 +287,8 @@ forward_plain(
 	spinat_nexthop_l2(nh, frame);
 	spinat_rewrite_ip((struct rte_ipv4_hdr *)(frame + SPINAT_PLAIN_L3), f, dir);
 	spinat_rewrite_l4(frame + SPINAT_PLAIN_L4, f, dir);
+	if (dir == SPINAT_OUT && !(s->meta.flags & SPINAT_META_DF))
+		spinat_renew_ip_id(w, (struct rte_ipv4_hdr *)(frame + SPINAT_PLAIN_L3));
 	/* Ethernet padding is not part of the packet */
 	m->data_len = m->pkt_len = SPINAT_PLAIN_L3 + l3_len;
 	if (unlikely(nh->iface != sent->iface)) {

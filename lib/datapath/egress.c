@@ -65,6 +65,20 @@ spinat_send_error(struct spinat_worker *w, const struct spinat_slot *s, uint8_t 
 	spinat_send(w, w->engine->device_of_port[s->m->port], s->iface, error);
 }
 
+/* Translates a packet, or without f only routes it. What leaves whole and may still be cut on its way
+ * gets an identification that no other inside host has; not AH, whose check covers it. */
+static inline void
+rewrite(struct spinat_worker *w, struct spinat_slot *s, const struct spinat_flow *f)
+{
+	uint8_t *frame = rte_pktmbuf_mtod(s->m, uint8_t *);
+
+	spinat_rewrite(frame, &s->meta, f);
+	if (f != NULL && s->meta.key.dir == SPINAT_OUT &&
+		!(s->meta.flags & (SPINAT_META_DF | SPINAT_META_FRAG)) &&
+		s->meta.key.proto != IPPROTO_AH)
+		spinat_renew_ip_id(w, (struct rte_ipv4_hdr *)(frame + s->meta.l3));
+}
+
 /* Turns an outbound packet whose destination is an outside address of ours round: it is now a packet
  * from outside, sent by the outside endpoint of its sender (RFC 4787 REQ-9). One hop costs one TTL,
  * which the second pass takes. */
@@ -78,7 +92,7 @@ hairpin(struct spinat_worker *w, struct spinat_slot *s, const struct spinat_flow
 		spinat_drop(w, s->m, SPINAT_DROP_FILTERED);
 		return;
 	}
-	spinat_rewrite(frame, &s->meta, f);
+	rewrite(w, s, f);
 	ip->time_to_live++;
 	ip->hdr_checksum = spinat_csum_apply(ip->hdr_checksum, RTE_BE16(0x0100));
 	/* through the ring, not by recursion: the second pass is a packet like any other */
@@ -142,7 +156,8 @@ send_fragmented(struct spinat_worker *w, const struct spinat_slot *s,
 
 	rte_pktmbuf_adj(s->m, s->meta.l3);
 	if (new_id)
-		rte_pktmbuf_mtod(s->m, struct rte_ipv4_hdr *)->packet_id = spinat_next_ip_id(w);
+		rte_pktmbuf_mtod(s->m, struct rte_ipv4_hdr *)->packet_id =
+			spinat_next_ip_id(w, s->meta.key.dst, SPINAT_IP_ID_FRAGMENTS);
 	n = rte_ipv4_fragment_packet(s->m, pieces, MAX_PIECES, nh->mtu, pool, pool);
 	if (n < 0) {
 		spinat_drop(w, s->m, SPINAT_DROP_NO_MBUF);
@@ -181,7 +196,7 @@ forward_slow(struct spinat_worker *w, struct spinat_slot *s, const struct spinat
 		spinat_drop(w, s->m, SPINAT_DROP_MTU_DF);
 		return;
 	}
-	spinat_rewrite(rte_pktmbuf_mtod(s->m, uint8_t *), &s->meta, f);
+	rewrite(w, s, f);
 	if (f != NULL)
 		w->stats.translated++;
 	else
@@ -235,7 +250,7 @@ spinat_forward(struct spinat_worker *w, struct spinat_slot *s, const struct spin
 		forward_slow(w, s, f, nh, realm);
 		return;
 	}
-	spinat_rewrite(rte_pktmbuf_mtod(s->m, uint8_t *), &s->meta, f);
+	rewrite(w, s, f);
 	if (likely(f != NULL))
 		w->stats.translated++;
 	else

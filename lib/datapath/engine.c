@@ -140,7 +140,10 @@ create_worker(struct spinat_engine *e, uint16_t id, unsigned int lcore,
 	w->id = id;
 	w->lcore = lcore;
 	w->icmp_tokens = conf->limits.icmp_rate;
-	w->ip_ids = rte_rand();
+	w->ip_id_step = e->n_workers; /* a power of two */
+	for (unsigned int i = 0; i < RTE_DIM(w->ip_ids[0]); i++)
+		for (unsigned int which = 0; which < RTE_DIM(w->ip_ids); which++)
+			w->ip_ids[which][i] = (uint16_t)rte_rand() * w->ip_id_step + w->id;
 	snprintf(name, sizeof(name), "worker%u", id);
 	w->in = rte_ring_create(name, RING_SIZE, socket, RING_F_SC_DEQ);
 	w->nat = spinat_nat_create(conf, id, e->n_workers, e->pools, e->qsbr, socket);

@@ -114,6 +114,9 @@ struct spinat_syn_hold {
 	struct spinat_held_syn ring[SPINAT_SYNS_HELD];
 };
 
+/** Which half of the IPv4 identifications a datagram has its one from. */
+enum spinat_ip_ids { SPINAT_IP_ID_WHOLE, SPINAT_IP_ID_FRAGMENTS };
+
 struct spinat_engine;
 
 struct spinat_worker {
@@ -124,7 +127,6 @@ struct spinat_worker {
 	uint32_t now_s;
 	uint64_t tick_tsc; /* TSC at now_ms */
 	uint32_t icmp_tokens; /* errors that may be sent before the next second */
-	uint16_t ip_ids; /* identifications given out, see spinat_next_ip_id */
 	struct rte_ring *in; /* from other workers and the control lcore */
 	struct spinat_nat *nat;
 	struct spinat_binder *binder;
@@ -135,6 +137,8 @@ struct spinat_worker {
 	struct spinat_tx tx[SPINAT_MAX_DEVICES];
 	struct spinat_worker_stats stats;
 	struct spinat_syn_hold syns;
+	uint16_t ip_id_step;
+	uint16_t ip_ids[2][256]; /* identifications last given out, see spinat_next_ip_id */
 } __rte_cache_aligned;
 
 struct spinat_engine {

@@ -73,7 +73,8 @@ verdict_for_others(
 		verdict.realm = v->flow[0]->realm;
 		if (out) {
 			verdict.src = v->flow[0]->new_addr[SPINAT_OUT];
-			verdict.ip_id = spinat_next_ip_id(w);
+			verdict.ip_id =
+				spinat_next_ip_id(w, s->meta.key.dst, SPINAT_IP_ID_FRAGMENTS);
 		} else {
 			verdict.dst = v->flow[0]->new_addr[SPINAT_IN];
 		}

@@ -4,7 +4,10 @@
 #ifndef SPINAT_DATAPATH_PATH_H
 #define SPINAT_DATAPATH_PATH_H
 
+#include <rte_ip.h>
+
 #include "datapath/engine.h"
+#include "packet/checksum.h"
 #include "packet/icmp.h"
 #include "packet/packet.h"
 
@@ -23,16 +26,34 @@ enum spinat_unreach {
 };
 
 /**
- * An IPv4 identification for a datagram in fragments that leaves with an outside address, which many
- * inside hosts share (RFC 6864 5.3.1). Each worker has a share of the numbers, and takes them one
- * after the other, so that none comes again soon.
+ * An IPv4 identification for a datagram that leaves with an outside address, which many inside hosts
+ * share (RFC 6864 5.3.1). Each worker has a share of the numbers and takes them one after the other,
+ * for each of some groups of destinations, so that none comes again soon. Datagrams in fragments and
+ * whole ones that may still be cut have a half of the numbers each: however many of the latter there
+ * are, they do not use up the former.
+ *
+ * @param dst where it goes to
  */
 static inline rte_be16_t
-spinat_next_ip_id(struct spinat_worker *w)
+spinat_next_ip_id(struct spinat_worker *w, rte_be32_t dst, enum spinat_ip_ids which)
 {
-	const uint16_t workers = rte_align32pow2(w->engine->n_workers);
+	uint16_t *last = &w->ip_ids[which][(uint32_t)dst * UINT32_C(0x9e3779b1) >> 24];
 
-	return rte_cpu_to_be_16(w->ip_ids++ * workers + w->id);
+	*last += w->ip_id_step;
+	return rte_cpu_to_be_16((*last & 0x7fff) | which << 15);
+}
+
+/** Gives a whole packet that leaves a new identification. Not for one with DF: nobody cuts it, so
+ * nobody reads its identification (RFC 6864 4.1). */
+static inline void
+spinat_renew_ip_id(struct spinat_worker *w, struct rte_ipv4_hdr *ip)
+{
+	const rte_be16_t id = spinat_next_ip_id(w, ip->dst_addr, SPINAT_IP_ID_WHOLE);
+
+	const uint32_t sum = (uint32_t)(uint16_t)~ip->hdr_checksum + (uint16_t)~ip->packet_id + id;
+
+	ip->hdr_checksum = ~spinat_csum_fold(sum);
+	ip->packet_id = id;
 }
 
 /** A packet in flight through the stages. */

@@ -193,6 +193,7 @@ spinat_icmp_error_build(uint8_t *buf, const uint8_t *ip, uint16_t ip_len, rte_be
 		.version_ihl = RTE_IPV4_VHL_DEF,
 		.type_of_service = ERROR_TOS,
 		.total_length = rte_cpu_to_be_16(sizeof(*hdr) + sizeof(*icmp) + quote),
+		.fragment_offset = RTE_BE16(RTE_IPV4_HDR_DF_FLAG), /* so needs no identification */
 		.time_to_live = ERROR_TTL,
 		.next_proto_id = IPPROTO_ICMP,
 		.src_addr = src,

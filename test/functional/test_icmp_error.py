@@ -49,6 +49,8 @@ class Talk:
 
 def talk(lab: Lab, client: str, packet: Packet, answer: Callable[[bytes], Packet]) -> Talk:
     outside = lab.out(packet, src=POOL).ip_bytes
+    # a quote has the identification that left; the client's own cannot be put back (RFC 6864)
+    packet = IP(wire.with_id(bytes(packet), outside))
     reply = answer(outside)
     ports = wire.get_port(bytes(packet), "sport") if outside[9] in (1, 6, 17) else None
     inside = lab.back(reply, dst=client, dport=ports).ip_bytes
@@ -164,7 +166,7 @@ def error_out(lab: Lab, t: Talk, error: tuple[int, int, int], length: int | None
     )
     quote = wire.quoted(t.answer, length, hops=1)
     expected = wire.error_about(POOL, remote, kind, code, quote, mtu, ttl=63)
-    wire.assert_same(lab.outside.receive().ip_bytes, expected)
+    wire.assert_sent(lab.outside.receive().ip_bytes, expected)
 
 
 class TestEveryProtocol:

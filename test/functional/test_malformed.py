@@ -145,7 +145,7 @@ class TestMalformed:
         packet = IP(src=A, dst=REMOTE) / UDP(sport=4001, dport=53) / b"x"
         lab.in_port.send(ETHERNET + bytes(packet) + b"\xaa" * 17)
         frame = lab.outside.receive()
-        wire.assert_same(frame.ip_bytes, wire.translated(packet, src=POOL, sport=4001))
+        wire.assert_sent(frame.ip_bytes, wire.translated(packet, src=POOL, sport=4001))
         assert b"\xaa" not in frame.raw
 
     def test_frames_to_other_hosts(self, lab: Lab) -> None:

@@ -7,6 +7,7 @@ import time
 import pytest
 from harness import config as cfg
 from harness import wire
+from harness.ipsec import Tunnel
 from harness.lab import Lab, eventually
 from harness.plan import A, B, BEHIND, C, ONLINK, POOL, REMOTE, REMOTE2, client
 from scapy.layers.inet import IP, TCP, UDP
@@ -194,6 +195,33 @@ class TestFilteringAddressPort(Filtering):
     @pytest.fixture(scope="class")
     def config(self) -> cfg.Config:
         return filtering("address-port")
+
+
+class TestIdentification:
+    """RFC 6864 5.3.1: inside hosts that share an outside address share no identification, in case
+    somebody on the way cuts their datagrams."""
+
+    def test_two_hosts_with_one(self, lab: Lab) -> None:
+        seen = []
+        for _ in range(8):
+            for host, port in ((A, 4100), (B, 4102)):
+                packet = IP(src=host, dst=REMOTE, id=0x4242) / UDP(sport=port, dport=53) / b"x"
+                seen.append(lab.out(packet, src=POOL, sport=port).ip.id)
+        assert len(set(seen)) == len(seen)
+
+    def test_of_esp(self, lab: Lab) -> None:
+        tunnel = Tunnel(A, REMOTE)
+        packets = [tunnel.outbound()[0] for _ in range(4)]
+        assert len({lab.out(packet, src=POOL).ip.id for packet in packets}) == 4
+
+    def test_what_cannot_be_cut_keeps_its_own(self, lab: Lab) -> None:
+        packet = IP(src=A, dst=REMOTE, id=0x4242, flags="DF") / UDP(sport=4104, dport=53) / b"x"
+        assert lab.out(packet, src=POOL, sport=4104).ip.id == 0x4242
+
+    def test_from_outside_it_stays(self, lab: Lab) -> None:
+        lab.out(IP(src=A, dst=REMOTE) / UDP(sport=4106, dport=53) / b"x", src=POOL, sport=4106)
+        answer = IP(src=REMOTE, dst=POOL, id=0x4242) / UDP(sport=53, dport=4106) / b"y"
+        assert lab.back(answer, dst=A, dport=4106).ip.id == 0x4242
 
 
 class TestTimeout:

@@ -352,7 +352,7 @@ assert_error_header(const uint8_t *buf, uint16_t len, uint16_t mtu)
 
 	ck_assert_uint_eq(ip->version_ihl, 0x45);
 	ck_assert_uint_eq(rte_be_to_cpu_16(ip->total_length), len);
-	ck_assert_uint_eq(ip->fragment_offset, 0);
+	ck_assert_uint_eq(ip->fragment_offset, RTE_BE16(RTE_IPV4_HDR_DF_FLAG));
 	ck_assert_uint_eq(ip->time_to_live, 64);
 	ck_assert_uint_eq(ip->next_proto_id, IPPROTO_ICMP);
 	ck_assert_uint_eq(ip->src_addr, BOX);

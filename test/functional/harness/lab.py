@@ -117,9 +117,8 @@ class Lab:
         raw = bytes(packet)
         if sport is None and raw[9] in (wire.ICMP, wire.TCP, wire.UDP):
             sport = wire.get_port(frame.ip_bytes, "sport")
-        wire.assert_same(
-            frame.ip_bytes, wire.translated(raw, src=src, sport=sport, **fields)
-        )
+        expected = wire.translated(raw, src=src, sport=sport, **fields)
+        wire.assert_sent(frame.ip_bytes, expected)
         return frame
 
     def back(self, packet: Packet, *, dst: str, dport: int | None = None, **fields: Any) -> Frame:
