@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  * Copyright (c) 2026 the spinat authors
  */
-#include <arpa/inet.h>
 #include <inttypes.h>
 #include <pthread.h>
 #include <signal.h>
@@ -11,17 +10,16 @@
 #include <time.h>
 
 #include <rte_cycles.h>
-#include <rte_hash.h>
-#include <rte_jhash.h>
 
 #include "control.h"
+#include "events.h"
 #include "log.h"
+#include "orders.h"
 #include "records.h"
 #include "net/neigh.h"
 
 #define TURN_US 200 /* between looks at the ring when it was empty */
 #define TICK_MS 100 /* of ARP */
-#define REJECTED_CLIENTS 1024 /* AH clients that are remembered as logged */
 #define REQUEST_WAIT_S 30
 
 /* What another thread may ask the control lcore for. */
@@ -37,7 +35,8 @@ struct spinat_control {
 	struct spinat_state *state;
 	struct spinat_records *records;
 	bool state_failed; /* and that has been logged */
-	struct rte_hash *rejected; /* (client, realm) whose AH refusal has been logged */
+	struct spinat_events *events;
+	struct spinat_orders *orders;
 	uint64_t next_tick_ms;
 	uint16_t next_worker; /* which worker sends the next frame of the control lcore */
 	pthread_mutex_t lock;
@@ -96,13 +95,6 @@ drop_packet(void *ctx, struct rte_mbuf *m, enum spinat_drop reason)
 struct spinat_control *
 spinat_control_create(struct spinat_engine *e)
 {
-	const struct rte_hash_parameters params = {
-		.name = "ah_rejected",
-		.entries = REJECTED_CLIENTS,
-		.key_len = 2 * sizeof(uint32_t),
-		.hash_func = rte_jhash,
-		.socket_id = SOCKET_ID_ANY,
-	};
 	struct spinat_control *c = calloc(1, sizeof(*c));
 	struct spinat_conf_error err = {.text = ""};
 	const struct spinat_neigh_ops ops = {.send = send_frame, .drop = drop_packet, .ctx = c};
@@ -112,14 +104,16 @@ spinat_control_create(struct spinat_engine *e)
 	c->engine = e;
 	pthread_mutex_init(&c->lock, NULL);
 	pthread_cond_init(&c->done, NULL);
-	c->rejected = rte_hash_create(&params);
+	c->events = spinat_events_create(e);
+	c->orders = spinat_orders_create(e);
 	c->neigh =
 		spinat_neigh_create(e->snapshot->conf, e->snapshot->fib, e->ports, e->pool, &ops);
 	c->state = spinat_state_create(e);
 	c->records = spinat_records_create(e, &err);
 	if (c->records == NULL && err.text[0] != '\0')
 		LOG(ERR, "event=records result=failed error=\"%s\"", err.text);
-	if (c->rejected == NULL || c->neigh == NULL || c->state == NULL || c->records == NULL) {
+	if (c->events == NULL || c->orders == NULL || c->neigh == NULL || c->state == NULL ||
+		c->records == NULL) {
 		spinat_control_free(c);
 		return NULL;
 	}
@@ -134,7 +128,8 @@ spinat_control_free(struct spinat_control *c)
 	spinat_records_free(c->records);
 	spinat_state_free(c->state);
 	spinat_neigh_free(c->neigh);
-	rte_hash_free(c->rejected);
+	spinat_orders_free(c->orders);
+	spinat_events_free(c->events);
 	pthread_cond_destroy(&c->done);
 	pthread_mutex_destroy(&c->lock);
 	free(c);
@@ -144,6 +139,14 @@ struct spinat_neigh *
 spinat_control_neigh(struct spinat_control *c)
 {
 	return c->neigh;
+}
+
+void
+spinat_control_order(void *control, const struct spinat_order *order, char *answer, size_t size)
+{
+	struct spinat_control *c = control;
+
+	spinat_orders_ask(c->orders, order, answer, size);
 }
 
 struct spinat_state *
@@ -370,41 +373,6 @@ serve_packets(struct spinat_control *c, uint64_t now_ms)
 	return n;
 }
 
-/* Once per client; when too many have been logged, they may be logged again. */
-static void
-log_ah_rejected(struct spinat_control *c, const struct spinat_event *event)
-{
-	const uint32_t key[2] = {event->client, event->realm};
-	char client[INET_ADDRSTRLEN], remote[INET_ADDRSTRLEN];
-
-	if (rte_hash_lookup(c->rejected, key) >= 0)
-		return;
-	if (rte_hash_count(c->rejected) >= REJECTED_CLIENTS / 2)
-		rte_hash_reset(c->rejected);
-	rte_hash_add_key(c->rejected, key);
-	inet_ntop(AF_INET, &event->client, client, sizeof(client));
-	inet_ntop(AF_INET, &event->remote, remote, sizeof(remote));
-	LOG(WARNING,
-		"event=ah_rejected realm=%u client=%s remote=%s reason=\"AH protects the addresses "
-		"that "
-		"a NAT changes (RFC 3715 2.1 a): use ESP, or ESP in UDP; or set this realm's ah to "
-		"'exempt' and route it\"",
-		event->realm, client, remote);
-}
-
-static void
-serve_events(struct spinat_control *c)
-{
-	struct spinat_event event;
-
-	for (int i = 0; i < SPINAT_BURST; i++) {
-		if (rte_ring_sc_dequeue_elem(c->engine->events, &event, sizeof(event)) != 0)
-			return;
-		if (event.type == SPINAT_EVENT_AH_REJECTED)
-			log_ah_rejected(c, &event);
-	}
-}
-
 void
 spinat_control_run(struct spinat_control *c)
 {
@@ -416,7 +384,8 @@ spinat_control_run(struct spinat_control *c)
 			spinat_neigh_tick(c->neigh, now_ms);
 			c->next_tick_ms = now_ms + TICK_MS;
 		}
-		serve_events(c);
+		spinat_events_serve(c->events);
+		spinat_orders_serve(c->orders);
 		serve_reload(c);
 		serve_checkpoint(c, now_ms);
 		if (serve_packets(c, now_ms) + spinat_records_serve(c->records) == 0)

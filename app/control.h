@@ -35,6 +35,10 @@ void spinat_control_reload(void *control, char *answer, size_t size);
 /** Asks for a checkpoint and waits for its end. Any thread but the control lcore's. */
 void spinat_control_checkpoint(void *control, char *answer, size_t size);
 
+/** Has an operator's order about an SPI done and waits. Any thread but the control lcore's. */
+void spinat_control_order(
+	void *control, const struct spinat_order *order, char *answer, size_t size);
+
 /** Writes the last checkpoint. The workers have stopped. */
 void spinat_control_finish(struct spinat_control *c);
 

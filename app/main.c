@@ -95,6 +95,7 @@ run(struct spinat_engine *e)
 	struct spinat_telemetry telemetry = {.engine = e,
 		.reload = spinat_control_reload,
 		.checkpoint = spinat_control_checkpoint,
+		.order = spinat_control_order,
 		.ctx = control};
 	int rc;
 

@@ -298,6 +298,24 @@ spinat_engine_reconfigure(struct spinat_engine *e, struct spinat_conf *conf,
 	return 0;
 }
 
+int
+spinat_engine_order(struct spinat_engine *e, struct spinat_order_slip *slip)
+{
+	const unsigned int owner = spinat_owner(slip->order.gateway, 0, e->n_workers);
+	struct rte_mbuf *m = rte_pktmbuf_alloc(e->pool);
+
+	if (m == NULL)
+		return -EAGAIN;
+	slip->done = false;
+	*(struct spinat_order_slip **)rte_pktmbuf_append(m, sizeof(slip)) = slip;
+	spinat_priv(m)->why = SPINAT_WHY_ORDER;
+	if (rte_ring_enqueue(e->workers[owner]->in, m) != 0) {
+		rte_pktmbuf_free(m);
+		return -EAGAIN;
+	}
+	return 0;
+}
+
 uint64_t
 spinat_engine_now_ms(const struct spinat_engine *e)
 {

@@ -72,6 +72,7 @@ enum spinat_why {
 	SPINAT_WHY_RETRY, /* to a worker: a first fragment whose flow was made elsewhere */
 	SPINAT_WHY_SEND, /* to a worker: whole frame, send it on m->port */
 	SPINAT_WHY_NATT, /* to a worker: no packet, a note for its binder */
+	SPINAT_WHY_ORDER, /* to a worker: no packet, a struct spinat_order_slip */
 	SPINAT_WHY_ARP, /* to control: ARP frame */
 	SPINAT_WHY_RESOLVE, /* to control: IPv4 packet whose next hop has no MAC address */
 };
@@ -86,12 +87,24 @@ struct spinat_mbuf_priv {
 };
 
 /** What a worker has noticed and the control lcore shall log. */
-enum spinat_event_type { SPINAT_EVENT_AH_REJECTED = 1 };
+enum spinat_event_type { SPINAT_EVENT_AH_REJECTED = 1, SPINAT_EVENT_SPI_AMBIGUOUS };
 struct spinat_event {
-	rte_be32_t client, remote;
-	uint16_t realm;
-	uint16_t type;
-	uint32_t pad;
+	uint32_t type;
+	union {
+		struct {
+			rte_be32_t client, remote;
+			uint16_t realm;
+		} ah_rejected;
+		struct spinat_ambiguous ambiguous;
+	};
+};
+
+/** An operator's order on its way to the worker that owns the gateway, and back. Whoever makes it
+ * keeps it until done is set (release, by the worker). */
+struct spinat_order_slip {
+	struct spinat_order order;
+	enum spinat_order_result result;
+	bool done;
 };
 
 struct spinat_tx {
@@ -190,6 +203,13 @@ int spinat_worker_run(void *arg);
 
 /** One turn of a worker: receive, translate, send, age. Returns packets received. Its lcore only. */
 unsigned int spinat_worker_poll(struct spinat_worker *w);
+
+/**
+ * Hands an order to the worker that owns its gateway. Control lcore.
+ *
+ * @return 0; -EAGAIN where the worker's ring is full or there is no buffer now
+ */
+int spinat_engine_order(struct spinat_engine *e, struct spinat_order_slip *slip);
 
 /** Milliseconds of the engine's clock, which starts at SPINAT_CLOCK_START_MS. Any thread. */
 uint64_t spinat_engine_now_ms(const struct spinat_engine *e);

@@ -64,11 +64,27 @@ shortcut_count(void *ctx, uint32_t handle, uint64_t *packets, uint64_t *bytes)
 	*bytes = w->nat->table->flows[handle].bytes;
 }
 
+static void
+tell_control(struct spinat_worker *w, const struct spinat_event *event)
+{
+	/* without room there is no log line: what matters is in counters and tables too */
+	rte_ring_mp_enqueue_elem(w->engine->events, (void *)(uintptr_t)event, sizeof(*event));
+}
+
+static void
+spi_ambiguous(void *ctx, const struct spinat_ambiguous *a)
+{
+	const struct spinat_event event = {.type = SPINAT_EVENT_SPI_AMBIGUOUS, .ambiguous = *a};
+
+	tell_control(ctx, &event);
+}
+
 const struct spinat_binder_ops spinat_shortcut_ops = {
 	.install = shortcut_install,
 	.remove = shortcut_remove,
 	.last_used = shortcut_last_used,
 	.count = shortcut_count,
+	.ambiguous = spi_ambiguous,
 };
 
 static void
@@ -144,15 +160,15 @@ static void
 reject_ah(struct spinat_worker *w, struct spinat_slot *s, struct spinat_verdict *v)
 {
 	const struct spinat_event event = {
-		.client = s->meta.key.src,
-		.remote = s->meta.key.dst,
-		.realm = s->meta.key.realm,
 		.type = SPINAT_EVENT_AH_REJECTED,
+		.ah_rejected = {.client = s->meta.key.src,
+			.remote = s->meta.key.dst,
+			.realm = s->meta.key.realm},
 	};
 
 	v->drop = SPINAT_DROP_AH_REJECTED;
 	spinat_send_error(w, s, SPINAT_ICMP_UNREACHABLE, SPINAT_UNREACH_ADMIN, 0);
-	rte_ring_mp_enqueue_elem(w->engine->events, (void *)(uintptr_t)&event, sizeof(event));
+	tell_control(w, &event);
 }
 
 void
@@ -247,6 +263,16 @@ spinat_decide_ipsec_in(struct spinat_worker *w, struct spinat_slot *s, struct sp
 	if (d.drop == SPINAT_DROP_SPI_UNKNOWN || d.drop == SPINAT_DROP_SPI_SQUELCHED ||
 		d.drop == SPINAT_DROP_IKE_UNKNOWN)
 		decide_redirected(w, s, v);
+}
+
+void
+spinat_order_told(struct spinat_worker *w, struct rte_mbuf *m)
+{
+	struct spinat_order_slip *slip = *rte_pktmbuf_mtod(m, struct spinat_order_slip **);
+
+	slip->result = spinat_binder_order(w->binder, w->snap->conf, w->now_ms, &slip->order);
+	__atomic_store_n(&slip->done, true, __ATOMIC_RELEASE);
+	rte_pktmbuf_free(m);
 }
 
 /* A client that has moved to UDP encapsulation with a gateway: the gateway's owner shall know. */

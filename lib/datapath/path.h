@@ -145,6 +145,8 @@ void spinat_natt_answered(
 	struct spinat_worker *w, const struct spinat_slot *s, struct spinat_flow *f);
 /** The same, told by another worker. Takes the mbuf. */
 void spinat_natt_told(struct spinat_worker *w, struct rte_mbuf *m);
+/** An operator's order, handed over by the control lcore. Takes the mbuf. */
+void spinat_order_told(struct spinat_worker *w, struct rte_mbuf *m);
 extern const struct spinat_binder_ops spinat_shortcut_ops;
 
 /* icmp_path.c */

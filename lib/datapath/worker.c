@@ -61,6 +61,8 @@ receive_ring(struct spinat_worker *w)
 				mbufs[i]);
 		else if (priv->why == SPINAT_WHY_NATT)
 			spinat_natt_told(w, mbufs[i]);
+		else if (priv->why == SPINAT_WHY_ORDER)
+			spinat_order_told(w, mbufs[i]);
 		else
 			packets[n_packets++] = mbufs[i];
 	}

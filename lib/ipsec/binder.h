@@ -51,6 +51,18 @@ struct spinat_shortcut {
 
 #define SPINAT_SHORTCUT_NONE UINT32_MAX
 
+/** An inbound SPI that no evidence has decided. */
+#define SPINAT_AMBIGUOUS_NAMED 8
+struct spinat_ambiguous {
+	rte_be32_t outside;
+	rte_be32_t gateway;
+	rte_be32_t spi;
+	uint16_t realm;
+	uint8_t proto; /* IPPROTO_ESP or IPPROTO_AH */
+	uint8_t n_candidates; /* the likeliest of them are named, best first */
+	rte_be32_t candidates[SPINAT_AMBIGUOUS_NAMED];
+};
+
 struct spinat_binder_ops {
 	/** Puts a shortcut in. Returns a handle, or SPINAT_SHORTCUT_NONE where the table is full (the
 	 * binder then keeps seeing the packets and tries again later). */
@@ -61,6 +73,8 @@ struct spinat_binder_ops {
 	uint64_t (*last_used)(void *ctx, uint32_t handle);
 	/** Packets and bytes that have gone through a shortcut so far. */
 	void (*count)(void *ctx, uint32_t handle, uint64_t *packets, uint64_t *bytes);
+	/** An inbound SPI turned out to be undecidable: an operator may decide. NULL: nobody listens. */
+	void (*ambiguous)(void *ctx, const struct spinat_ambiguous *a);
 	void *ctx;
 };
 
@@ -127,6 +141,29 @@ void spinat_binder_ike_inbound(struct spinat_binder *b, const struct spinat_conf
  */
 bool spinat_binder_quoted(const struct spinat_binder *b, const struct spinat_ipsec_pkt *p,
 	uint64_t ike_init_spi, struct spinat_client *client);
+
+/** What an operator decides about an inbound SPI. */
+struct spinat_order {
+	struct spinat_client client; /* whose it is; address 0: evidence shall decide anew */
+	rte_be32_t outside;
+	rte_be32_t gateway;
+	rte_be32_t spi;
+};
+
+enum spinat_order_result {
+	SPINAT_ORDER_DONE,
+	SPINAT_ORDER_NO_SPI, /* no such SPI has come from this gateway to this outside address */
+	SPINAT_ORDER_NO_CLIENT, /* the client has no IPsec with this gateway through this address */
+	SPINAT_ORDER_LIMIT, /* the client has as many SPIs as it may have, all in use */
+};
+
+/**
+ * Ties an inbound SPI (of ESP, or of AH where there is none of ESP) to one client, whatever was
+ * known of it, or forgets what is known of it. What an operator has decided no evidence changes: it
+ * lasts as long as the SPI is in use, or until another order.
+ */
+enum spinat_order_result spinat_binder_order(struct spinat_binder *b,
+	const struct spinat_conf *conf, uint64_t now_ms, const struct spinat_order *o);
 
 /** The client talks NAT-T with the gateway, both ways seen: it needs no ESP binding any more. */
 void spinat_binder_natt(struct spinat_binder *b, uint64_t now_ms, struct spinat_client client,

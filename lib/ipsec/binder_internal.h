@@ -218,6 +218,8 @@ struct spi {
 	uint8_t state; /* enum spinat_binding_state */
 	bool fresh; /* seen from its first packets on */
 	bool doubt; /* bound without agreeing evidence */
+	bool ordered; /* an operator has decided whose it is */
+	bool told; /* that it is ambiguous */
 };
 
 struct exchange {
@@ -357,6 +359,10 @@ void ipsec_spi_share(struct spi *s, struct member *second);
 void ipsec_spi_doubt(struct spi *s);
 /** Ends the doubt; returns whether there was any. */
 bool ipsec_spi_confirm(struct spi *s);
+/** The second client is none any more. */
+void ipsec_spi_unshare(struct spi *s);
+/** An operator has decided that its owner has it alone. */
+void ipsec_spi_ordered(struct spi *s);
 /** The only client that can have sent a quoted packet, or NULL. */
 const struct member *ipsec_spi_sender(
 	const struct spinat_binder *b, const struct spinat_ipsec_pkt *p);
@@ -385,6 +391,8 @@ void ipsec_contest_free(struct spinat_binder *b, struct contest *c);
 /** A member may own it as well. */
 void ipsec_contest_add(struct spinat_binder *b, uint64_t now_ms, struct contest *c,
 	struct member *m, double prior_db);
+/** No evidence decides: whoever listens is told, once an SPI. */
+void ipsec_contest_tell(const struct spinat_binder *b, const struct contest *c);
 /** Drops who can not own it any more, sorts the rest, settles where the evidence is enough. */
 void ipsec_contest_review(struct spinat_binder *b, uint64_t now_ms, struct contest *c);
 

@@ -88,7 +88,8 @@ spi_row(const struct spinat_binder *b, const struct spi *s, uint64_t at_ms,
 	if (READ_ONCE(s->state) != SPINAT_BINDING_SETTLED ||
 		!owner_of(READ_ONCE(s->member), &row->owner))
 		return false;
-	row->owner.flags |= s->doubt ? SPINAT_ROW_DOUBT : 0;
+	row->owner.flags |=
+		(s->doubt ? SPINAT_ROW_DOUBT : 0) | (s->ordered ? SPINAT_ROW_ORDERED : 0);
 	row->owner.proto = s->key.proto;
 	row->spi = s->key.spi;
 	row->peer = peer != NULL ? peer->key.spi : 0;
@@ -389,6 +390,8 @@ spinat_binder_restore_spi(struct spinat_binder *b, const struct spinat_conf *con
 	share(b, conf, row, now_ms, s);
 	if (row->dir == SPINAT_IN && row->owner.flags & SPINAT_ROW_DOUBT)
 		ipsec_spi_doubt(s);
+	if (row->owner.flags & SPINAT_ROW_ORDERED)
+		ipsec_spi_ordered(s);
 	set_flags(m, row->owner.flags);
 	return SPINAT_BINDER_RESTORED;
 }

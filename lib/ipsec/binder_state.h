@@ -19,6 +19,7 @@
 #define SPINAT_ROW_CLIENT_INITIATED 0x04 /* IKE SA */
 #define SPINAT_ROW_ESTABLISHED 0x08 /* IKE SA */
 #define SPINAT_ROW_DOUBT 0x10 /* SPI: bound without agreeing evidence */
+#define SPINAT_ROW_ORDERED 0x40 /* SPI: an operator has decided whose it is */
 #define SPINAT_ROW_STALE 0x20 /* credit: a later one of its IKE SA has been spent */
 
 /** Whose state it is. Addresses and SPIs in network byte order, all else native. */

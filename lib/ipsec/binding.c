@@ -239,6 +239,21 @@ ipsec_spi_share(struct spi *s, struct member *second)
 }
 
 void
+ipsec_spi_unshare(struct spi *s)
+{
+	if (s->second != NULL)
+		s->second->n_second--;
+	s->second = NULL;
+}
+
+void
+ipsec_spi_ordered(struct spi *s)
+{
+	s->ordered = true;
+	s->why = "operator";
+}
+
+void
 ipsec_spi_doubt(struct spi *s)
 {
 	s->doubt = true;
@@ -277,8 +292,7 @@ ipsec_spi_free(struct spinat_binder *b, struct spi *s)
 		TAILQ_REMOVE(&m->in, s, next);
 		m->n_in--;
 	}
-	if (s->second != NULL)
-		s->second->n_second--;
+	ipsec_spi_unshare(s);
 	ipsec_index_del(b, &s->key);
 	s->state = SPINAT_BINDING_FREE;
 	b->n_dir[s->dir]--;

@@ -337,6 +337,8 @@ set_state(struct spinat_binder *b, struct spi *s, enum spinat_binding_state stat
 	b->stats.fanned_out += state == SPINAT_BINDING_FANOUT;
 	s->state = state;
 	s->why = why;
+	if (state == SPINAT_BINDING_AMBIGUOUS)
+		ipsec_contest_tell(b, s->contest);
 }
 
 static void
@@ -385,6 +387,15 @@ deliver_copies(struct spinat_binder *b, struct contest *c, uint64_t now_ms, unsi
 		give(d, c, i < fixed ? i : fixed + c->rotate++ % (near - fixed), now_ms);
 }
 
+/* Mode "drop": nobody may have it who may be the wrong one. */
+static void
+deliver_nothing(struct spinat_binder *b, struct contest *c, struct spinat_ipsec_decision *d)
+{
+	if (c->spi->member == NULL)
+		set_state(b, c->spi, SPINAT_BINDING_AMBIGUOUS, "several candidates, and no copies");
+	d->drop = SPINAT_DROP_SPI_AMBIGUOUS;
+}
+
 /* The plain rule of mode "newest": whoever came last has it. */
 static void
 deliver_newest(struct spinat_binder *b, struct contest *c, uint64_t now_ms,
@@ -430,7 +441,7 @@ deliver(struct spinat_binder *b, const struct spinat_conf *conf, uint64_t now_ms
 	else if (mode == SPINAT_AMBIGUITY_NEWEST && c->spi->member == NULL)
 		deliver_newest(b, c, now_ms, d);
 	else if (mode == SPINAT_AMBIGUITY_DROP && !clear)
-		d->drop = SPINAT_DROP_SPI_AMBIGUOUS;
+		deliver_nothing(b, c, d);
 	else
 		deliver_alone(b, c, now_ms, d);
 }

@@ -60,7 +60,7 @@ look_into_those_of(
 	struct spi *s;
 
 	TAILQ_FOREACH(s, &owner->in, next) {
-		if (s->contest != NULL || s->second != NULL ||
+		if (s->contest != NULL || s->second != NULL || s->ordered ||
 			now_ms - RTE_MIN(ipsec_spi_last_used(b, s), now_ms) > RECENT_MS)
 			continue;
 		look_into(b, now_ms, s, unheard);

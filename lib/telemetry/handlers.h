@@ -34,6 +34,16 @@ struct filter {
  */
 int filter_parse(const char *params, const char *allowed, struct filter *filter);
 
+/**
+ * Reads "SPI,gateway,outside,client[,realm]", or the same without the client.
+ *
+ * @param bind with a client
+ * @param error filled with "error: ..." on failure
+ * @return 0 or -EINVAL
+ */
+int order_parse(const char *params, bool bind, const struct spinat_conf *conf,
+	struct spinat_order *order, char *error, size_t size);
+
 /** Answers {"error": text}. */
 int answer_error(struct rte_tel_data *data, const char *text);
 

@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  * Copyright (c) 2026 the spinat authors
  */
+#include <errno.h>
 #include <pthread.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "telemetry/handlers.h"
@@ -69,6 +71,31 @@ handle_request(const char *cmd, const char *params __rte_unused, struct rte_tel_
 	return rte_tel_data_string(data, answer);
 }
 
+/* The same with an order to read first. */
+static int
+handle_order(const char *cmd, const char *params, struct rte_tel_data *data)
+{
+	const bool bind = strcmp(cmd, "/spinat/bind") == 0;
+	char answer[256];
+	struct spinat_order order;
+	struct spinat_telemetry t;
+	int rc = -ESHUTDOWN;
+
+	snprintf(answer, sizeof(answer), "error: spinat is stopping");
+	pthread_mutex_lock(&current_lock);
+	t = current;
+	if (t.engine != NULL) {
+		pthread_mutex_lock(&t.engine->control_lock);
+		rc = order_parse(
+			params, bind, t.engine->snapshot->conf, &order, answer, sizeof(answer));
+		pthread_mutex_unlock(&t.engine->control_lock);
+	}
+	pthread_mutex_unlock(&current_lock);
+	if (rc == 0)
+		t.order(t.ctx, &order, answer, sizeof(answer));
+	return rte_tel_data_string(data, answer);
+}
+
 int
 spinat_telemetry_start(const struct spinat_telemetry *t)
 {
@@ -85,6 +112,14 @@ spinat_telemetry_start(const struct spinat_telemetry *t)
 	if (rc == 0)
 		rc = rte_telemetry_register_cmd("/spinat/checkpoint_now", handle_request,
 			"Writes a checkpoint now. No parameters");
+	if (rc == 0)
+		rc = rte_telemetry_register_cmd("/spinat/bind", handle_order,
+			"Gives an inbound SPI to one client. "
+			"Parameters: SPI, gateway, outside, client [, realm]");
+	if (rc == 0)
+		rc = rte_telemetry_register_cmd("/spinat/unbind", handle_order,
+			"Forgets whose an inbound SPI is. Parameters: SPI, gateway, outside [, "
+			"realm]");
 	return rc;
 }
 

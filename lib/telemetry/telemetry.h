@@ -28,6 +28,8 @@ struct spinat_telemetry {
 	void (*reload)(void *ctx, char *answer, size_t size);
 	/** The same for a checkpoint. */
 	void (*checkpoint)(void *ctx, char *answer, size_t size);
+	/** The same for what an operator decides about an SPI. */
+	void (*order)(void *ctx, const struct spinat_order *order, char *answer, size_t size);
 	void *ctx;
 };
 

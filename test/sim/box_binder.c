@@ -146,7 +146,11 @@ box_create(const struct spinat_conf *conf, uint64_t seed)
 {
 	static unsigned int serial; /* names of hashes are unique in a process */
 	struct binder_box *b = sim_alloc(sizeof(*b));
-	const struct spinat_binder_ops ops = {install, uninstall, last_used, count, b};
+	const struct spinat_binder_ops ops = {.install = install,
+		.remove = uninstall,
+		.last_used = last_used,
+		.count = count,
+		.ctx = b};
 	const struct spinat_binder_params params = {
 		.max_bindings = conf->limits.bindings,
 		.max_ike = conf->limits.ike,

@@ -260,6 +260,13 @@ def test_an_instance_that_hangs_up(fake: FakeTelemetry, path: Path) -> None:
     ["show", "nonsense"], ["show", "sessions", "client"], ["show", "sessions", "nonsense=1"],
     ["show", "sessions", "limit=many"], ["show", "sessions", "limit=0"],
     ["show", "info", "client=10.0.0.1"],
+    ["bind"], ["bind", "0x1234abcd", "203.0.113.5", "192.0.2.10"],
+    ["bind", "0", "203.0.113.5", "192.0.2.10", "10.0.0.2"],
+    ["bind", "0x100000000", "203.0.113.5", "192.0.2.10", "10.0.0.2"],
+    ["bind", "1234abcd", "203.0.113.5", "192.0.2.10", "10.0.0.2"],
+    ["bind", "0x1234abcd", "gateway", "192.0.2.10", "10.0.0.2"],
+    ["bind", "0x1234abcd", "203.0.113.5", "192.0.2.10", "10.0.0.2", "blue"],
+    ["unbind", "0x1234abcd", "203.0.113.5"],
     ["show", "sessions", "--why"], ["show", "sessions", "--nonsense"], ["top", "--interval", "0"],
     []])
 def test_wrong_usage_is_status_2_and_asks_nothing(fake: FakeTelemetry, path: Path,
@@ -313,10 +320,32 @@ def test_no_permission(tmp_path: Path) -> None:
     assert done.returncode == 3 and "no permission" in done.stderr
 
 
+# --- bind -------------------------------------------------------------------------------------
+
+PLACE = ["203.0.113.5", "192.0.2.10"]
+
+
+@pytest.mark.parametrize("words, asked", [
+    (["bind", "0x1234ABCD", *PLACE, "10.0.0.2"],
+     "/spinat/bind,0x1234abcd,203.0.113.5,192.0.2.10,10.0.0.2"),
+    (["bind", "4660", *PLACE, "10.0.0.2", "3"],
+     "/spinat/bind,0x00001234,203.0.113.5,192.0.2.10,10.0.0.2,3"),
+    (["unbind", "0x1234abcd", *PLACE], "/spinat/unbind,0x1234abcd,203.0.113.5,192.0.2.10"),
+    (["unbind", "0x1234abcd", *PLACE, "0"], "/spinat/unbind,0x1234abcd,203.0.113.5,192.0.2.10,0")])
+def test_order(fake: FakeTelemetry, path: Path, words: list[str], asked: str) -> None:
+    fake.answers[asked] = "ok: done"
+    assert output(path, *words) == ["ok: done"]
+    fake.answers[asked] = "error: 10.0.0.2 is no client of this gateway"
+    status, sentence = failure(path, *words)
+    assert status == 1 and "nothing was changed: 10.0.0.2 is no client" in sentence
+
+
 # --- completion -------------------------------------------------------------------------------
 
 @pytest.mark.parametrize("typed, offered", [
     ("spinat-cli re", {"reload"}),
+    ("spinat-cli --name x b", {"bind"}),
+    ("spinat-cli u", {"unbind"}),
     ("spinat-cli show s", {"stats", "sessions"}),
     ("spinat-cli --name x show ", {"info", "stats", "drops", "checkpoint", "config", "sessions",
                                    "mappings", "bindings", "ike", "pools", "neighbours"}),

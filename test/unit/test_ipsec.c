@@ -4,6 +4,7 @@
 #include <errno.h>
 
 #include "ipsec/ike.h"
+#include "test_ipsec.h"
 #include "test_ipsec_fixture.h"
 
 /* --- the IKE header ------------------------------------------------------------------------------ */
@@ -447,6 +448,7 @@ ipsec_suite(void)
 	tcase_add_test(t, spoofed_flood);
 	tcase_add_test(t, same_spi_of_two_protocols);
 	suite_add_tcase(s, t);
+	suite_add_tcase(s, test_ipsec_order());
 	return s;
 }
 

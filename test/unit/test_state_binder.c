@@ -136,6 +136,40 @@ START_TEST(bindings_come_back)
 }
 END_TEST
 
+/* What an operator has decided is still that, against what two restarts may have made of it. */
+START_TEST(orders_come_back)
+{
+	const struct spinat_order o = {.client = fx_client(1),
+		.outside = FX_P,
+		.gateway = FX_G,
+		.spi = RTE_BE32(SPI_IN(0))};
+	struct fixture *f = fx_create(256, 64, 1);
+	struct spinat_binding_row row;
+	struct spinat_ipsec_decision d;
+	unsigned int ordered = 0;
+	uint32_t cursor = 0;
+
+	settle(f, 0);
+	settle(f, 1);
+	ck_assert_int_eq(spinat_binder_order(f->b, &f->conf, f->now, &o), SPINAT_ORDER_DONE);
+	for (unsigned int i = 0; i < 2; i++) {
+		save(f, &saved);
+		fx_destroy(f);
+		f = fx_create(256, 64, 1);
+		restore(f, &saved);
+	}
+	while (spinat_binder_next_binding(f->b, &cursor, &row))
+		if (strcmp(row.why, "operator") == 0) {
+			ordered++;
+			ck_assert_uint_eq(row.spi, o.spi);
+		}
+	ck_assert_uint_eq(ordered, 1);
+	d = fx_in(f, SPI_IN(0), 5000);
+	ck_assert(fx_only(&d, 1));
+	fx_destroy(f);
+}
+END_TEST
+
 START_TEST(credits_come_back)
 {
 	struct fixture *f = fx_create(256, 64, 1);
@@ -309,6 +343,7 @@ test_state_binder(void)
 
 	tcase_set_timeout(tc, 60);
 	tcase_add_test(tc, bindings_come_back);
+	tcase_add_test(tc, orders_come_back);
 	tcase_add_test(tc, credits_come_back);
 	tcase_add_test(tc, shared_binding_comes_back);
 	tcase_add_test(tc, rows_that_can_not_be);

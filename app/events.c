@@ -1,0 +1,134 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026 the spinat authors
+ */
+#include <arpa/inet.h>
+#include <inttypes.h>
+#include <stdlib.h>
+
+#include <rte_hash.h>
+#include <rte_jhash.h>
+
+#include "events.h"
+#include "log.h"
+
+#define REJECTED_CLIENTS 1024 /* AH clients that are remembered as logged */
+/* Lines about ambiguous SPIs: so many at once, and one more a second. */
+#define AMBIGUOUS_LINES 10
+
+struct spinat_events {
+	struct spinat_engine *engine;
+	struct rte_hash *rejected; /* (client, realm) whose AH refusal has been logged */
+	uint64_t lines_ms; /* lines that may be written, as time: a second each */
+	uint64_t left_out; /* since the last line */
+};
+
+struct spinat_events *
+spinat_events_create(struct spinat_engine *e)
+{
+	const struct rte_hash_parameters params = {
+		.name = "ah_rejected",
+		.entries = REJECTED_CLIENTS,
+		.key_len = 2 * sizeof(uint32_t),
+		.hash_func = rte_jhash,
+		.socket_id = SOCKET_ID_ANY,
+	};
+	struct spinat_events *v = calloc(1, sizeof(*v));
+
+	if (v == NULL)
+		return NULL;
+	v->engine = e;
+	v->rejected = rte_hash_create(&params);
+	if (v->rejected == NULL) {
+		spinat_events_free(v);
+		return NULL;
+	}
+	return v;
+}
+
+void
+spinat_events_free(struct spinat_events *v)
+{
+	if (v == NULL)
+		return;
+	rte_hash_free(v->rejected);
+	free(v);
+}
+
+/* Once per client; when too many have been logged, they may be logged again. */
+static void
+log_ah_rejected(struct spinat_events *v, const struct spinat_event *event)
+{
+	const uint32_t key[2] = {event->ah_rejected.client, event->ah_rejected.realm};
+	char client[INET_ADDRSTRLEN], remote[INET_ADDRSTRLEN];
+
+	if (rte_hash_lookup(v->rejected, key) >= 0)
+		return;
+	if (rte_hash_count(v->rejected) >= REJECTED_CLIENTS / 2)
+		rte_hash_reset(v->rejected);
+	rte_hash_add_key(v->rejected, key);
+	inet_ntop(AF_INET, &event->ah_rejected.client, client, sizeof(client));
+	inet_ntop(AF_INET, &event->ah_rejected.remote, remote, sizeof(remote));
+	LOG(WARNING,
+		"event=ah_rejected realm=%u client=%s remote=%s reason=\"AH protects the addresses "
+		"that a NAT changes (RFC 3715 2.1 a): use ESP, or ESP in UDP; or set this realm's "
+		"ah to 'exempt' and route it\"",
+		event->ah_rejected.realm, client, remote);
+}
+
+/* Whether one more line may be written now. */
+static bool
+may_log(struct spinat_events *v)
+{
+	const uint64_t now_ms = spinat_engine_now_ms(v->engine);
+	const uint64_t full_ms = now_ms - AMBIGUOUS_LINES * UINT64_C(1000);
+
+	v->lines_ms = RTE_MAX(v->lines_ms, full_ms);
+	if (v->lines_ms + 1000 > now_ms) {
+		v->left_out++;
+		return false;
+	}
+	v->lines_ms += 1000;
+	return true;
+}
+
+static void
+log_ambiguous(struct spinat_events *v, const struct spinat_ambiguous *a)
+{
+	char outside[INET_ADDRSTRLEN], gateway[INET_ADDRSTRLEN];
+	char names[SPINAT_AMBIGUOUS_NAMED * (INET_ADDRSTRLEN + 1)] = "";
+	const unsigned int named = RTE_MIN(a->n_candidates, (uint8_t)SPINAT_AMBIGUOUS_NAMED);
+	size_t len = 0;
+
+	if (!may_log(v))
+		return;
+	inet_ntop(AF_INET, &a->outside, outside, sizeof(outside));
+	inet_ntop(AF_INET, &a->gateway, gateway, sizeof(gateway));
+	for (unsigned int i = 0; i < named; i++) {
+		if (i > 0)
+			names[len++] = ',';
+		inet_ntop(AF_INET, &a->candidates[i], names + len, sizeof(names) - len);
+		len += strlen(names + len);
+	}
+	LOG(WARNING,
+		"event=spi_ambiguous realm=%u outside=%s gateway=%s spi=0x%08x n_candidates=%u "
+		"candidates=%s left_out=%" PRIu64 " reason=\"no evidence tells whose it is\" "
+		"decide=\"spinat-cli bind 0x%08x %s %s CLIENT\"",
+		a->realm, outside, gateway, rte_be_to_cpu_32(a->spi), a->n_candidates, names,
+		v->left_out, rte_be_to_cpu_32(a->spi), gateway, outside);
+	v->left_out = 0;
+}
+
+void
+spinat_events_serve(struct spinat_events *v)
+{
+	struct spinat_event event;
+
+	for (int i = 0; i < SPINAT_BURST; i++) {
+		if (rte_ring_sc_dequeue_elem(v->engine->events, &event, sizeof(event)) != 0)
+			return;
+		if (event.type == SPINAT_EVENT_AH_REJECTED)
+			log_ah_rejected(v, &event);
+		else
+			log_ambiguous(v, &event.ambiguous);
+	}
+}

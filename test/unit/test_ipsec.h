@@ -1,0 +1,12 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026 the spinat authors
+ */
+#ifndef SPINAT_TEST_IPSEC_H
+#define SPINAT_TEST_IPSEC_H
+
+#include <check.h>
+
+/* Cases of the binder's test that have a file of their own. */
+TCase *test_ipsec_order(void);
+
+#endif
