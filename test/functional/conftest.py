@@ -13,6 +13,7 @@ from harness import config as cfg
 from harness.appliance import BINARY
 from harness.lab import Lab
 from harness.namespace import Bed, Namespace, unique, veth
+from harness.world import World, running_world
 
 conf.verb = 0
 
@@ -64,6 +65,15 @@ def box(
     lab.start()
     yield lab
     lab.stop()
+
+
+@pytest.fixture(scope="class")
+def world(
+    bed: Bed, config: cfg.Config, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[World]:
+    """The box between real network stacks, one for all tests of a class."""
+    with running_world(bed.box, config, tmp_path_factory.mktemp("box")) as world:
+        yield world
 
 
 @pytest.fixture

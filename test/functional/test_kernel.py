@@ -14,63 +14,17 @@ import subprocess
 import threading
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 from harness import config as cfg
-from harness.appliance import Appliance
-from harness.namespace import Bed, Namespace, unique, veth
-from harness.plan import BOX_INSIDE, POOL, REMOTE, ROUTER
+from harness.plan import BOX_INSIDE, POOL, REMOTE
+from harness.world import HOSTS, World, open_socket, process, wait_for_listener
 
 IPERF_SECONDS = int(os.environ.get("SPINAT_IPERF_SECONDS", "5"))
-HOSTS = [f"10.0.0.{number}" for number in range(2, 202)]
 FLOWS_PER_HOST = 50
 IP_RECVERR = 11
 SO_EE_ORIGIN_ICMP = 2
-
-
-@dataclass
-class World:
-    """Inside hosts in one namespace, a server (and the router) in another, the box between."""
-
-    clients: Namespace
-    server: Namespace
-    box: Appliance
-
-
-@pytest.fixture(scope="class")
-def world(
-    bed: Bed, config: cfg.Config, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[World]:
-    middle = bed.box
-    with contextlib.ExitStack() as stack:
-        clients, server = Namespace(unique("c")), Namespace(unique("s"))
-        stack.callback(clients.delete)
-        stack.callback(server.delete)
-        stack.enter_context(veth(middle, cfg.DEVICE_IN, cfg.MAC_IN, clients, "in"))
-        stack.enter_context(veth(middle, cfg.DEVICE_OUT, cfg.MAC_OUT, server, "out"))
-        clients.run("sh", "-c", "".join(f"ip addr add {h}/24 dev in;" for h in HOSTS))
-        clients.run("ip", "route", "add", "default", "via", BOX_INSIDE)
-        clients.run("sysctl", "-qw", "net.ipv4.ping_group_range=0 2147483647")
-        server.run("ip", "addr", "add", f"{ROUTER}/24", "dev", "out")
-        server.run("ip", "addr", "add", f"{REMOTE}/32", "dev", "lo")
-        box = Appliance(middle, config, tmp_path_factory.mktemp("box"), unique("box"))
-        stack.callback(box.kill)
-        box.start()
-        yield World(clients, server, box)
-        box.stop()
-
-
-def open_socket(
-    namespace: Namespace, kind: int, protocol: int = 0, bind: tuple[str, int] | None = None
-) -> socket.socket:
-    with namespace.entered():
-        opened = socket.socket(socket.AF_INET, kind, protocol)
-    opened.settimeout(5)
-    if bind is not None:
-        opened.bind(bind)
-    return opened
 
 
 @contextlib.contextmanager
@@ -99,31 +53,6 @@ def udp_server(world: World, port: int) -> Iterator[set[str]]:
         stop.set()
         thread.join()
         server.close()
-
-
-@contextlib.contextmanager
-def process(namespace: Namespace, *command: str) -> Iterator[subprocess.Popen[str]]:
-    started = subprocess.Popen(
-        [*namespace.prefix, *command], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-    )
-    try:
-        yield started
-    finally:
-        started.kill()
-        started.wait()
-
-
-def wait_for_listener(namespace: Namespace, port: int) -> None:
-    """Tries from beside the server, so that the box has no part in it."""
-    end = time.monotonic() + 20
-    while True:
-        probe = open_socket(namespace, socket.SOCK_STREAM)
-        refused = probe.connect_ex((REMOTE, port))
-        probe.close()
-        if not refused:
-            return
-        assert time.monotonic() < end, f"nobody listens on port {port}"
-        time.sleep(0.05)
 
 
 class TestStacks:
