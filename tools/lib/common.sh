@@ -10,13 +10,20 @@ BUILD_PACKAGES=(gcc libc6-dev pkg-config meson ninja-build libdpdk-dev libconfig
 RUN_PACKAGES=(iproute2 iputils-ping ethtool python3 python3-cryptography)
 # Needed on top of both to run every test.
 TEST_PACKAGES=(check clang clang-format shellcheck man-db python3-pytest python3-scapy
-	python3-hypothesis python3-matplotlib iperf3 curl procps valgrind)
+	python3-hypothesis python3-matplotlib iperf3 curl procps valgrind bind9-dnsutils wireguard-go
+	wireguard-tools libevent-2.1-7 libevent-core-2.1-7 libevent-extra-2.1-7
+	libevent-openssl-2.1-7 libevent-pthreads-2.1-7 libfstrm0 libhiredis0.14 libmariadb3 libpcre2-8-0 libpq5
+	libprotobuf-c1 libsqlite3-0)
+# Servers that the tests start themselves. Installed, these would start now and at every boot, so they
+# are only unpacked; what they link with is installed above.
+UNPACKED_PACKAGES=(coturn nginx nsd)
 
 PYTHON=/usr/bin/python3 # not whatever python3 is first in PATH: Debian's has the packages above
 export PYTHONDONTWRITEBYTECODE=1
 
 ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 BUILD=${SPINAT_BUILD:-$ROOT/build}
+PROGRAMS=${SPINAT_PROGRAMS:-/var/cache/spinat-programs}
 STARTED=${EPOCHREALTIME/[.,]/}
 
 # Prints a line with the seconds that have passed.
@@ -69,6 +76,32 @@ apt_install() {
 	DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends \
 		-o Acquire::Retries=2 "$@" </dev/null
 }
+
+# unpack_packages DIRECTORY PACKAGE...: a folder with the files of Debian packages, none of which is
+# installed or started.
+unpack_packages() {
+	local dir=$1 p
+
+	shift
+	rm -rf "$dir.new" "$dir.debs"
+	mkdir -p "$dir.new" "$dir.debs"
+	say "unpacking $*"
+	if ! download_packages "$dir.debs" "$@" >/dev/null 2>&1; then
+		say "fetching the package lists first"
+		quietly apt-get update -q || return 1
+		quietly download_packages "$dir.debs" "$@" || return 1
+	fi
+	for p in "$dir.debs"/*.deb; do
+		dpkg -x "$p" "$dir.new" || return 1
+	done
+	rm -r "$dir.debs"
+	rm -rf "$dir"
+	mv "$dir.new" "$dir"
+}
+
+download_packages() (
+	cd "$1" && shift && apt-get -q -o APT::Sandbox::User=root download "$@"
+)
 
 # configure DIRECTORY OPTION...: a meson build directory with these options, made or changed.
 configure() {

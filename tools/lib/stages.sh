@@ -8,6 +8,7 @@ set -euo pipefail
 
 stage_packages() {
 	install_packages "${BUILD_PACKAGES[@]}" "${RUN_PACKAGES[@]}" "${TEST_PACKAGES[@]}"
+	[[ -d $PROGRAMS ]] || unpack_packages "$PROGRAMS" "${UNPACKED_PACKAGES[@]}"
 }
 
 stage_build() {
