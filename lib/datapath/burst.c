@@ -187,14 +187,23 @@ tcp_ack(const struct spinat_slot *s)
 		rte_pktmbuf_mtod_offset(s->m, const struct rte_tcp_hdr *, s->meta.l4)->recv_ack);
 }
 
+/* A RST from inside that ends no connection is an answer to what strangers send: it keeps nothing
+ * alive (RFC 7857 7.1). The one that ends a connection begins its last minutes. */
+static inline bool
+is_refusal(const struct spinat_flow *f, const struct spinat_meta *meta)
+{
+	return meta->tcp_flags & RTE_TCP_RST_FLAG && !(f->state & SPINAT_TCP_ESTABLISHED);
+}
+
 static inline void
 touch(struct spinat_worker *w, struct spinat_flow *f, struct spinat_slot *s)
 {
 	const struct spinat_meta *meta = &s->meta;
 	const enum spinat_dir dir = meta->key.dir;
 
-	if (f->last_seen != w->now_s && (dir == SPINAT_OUT || f->flags & SPINAT_FLOW_IN_REFRESH ||
-						f->proto == IPPROTO_TCP)) {
+	if (f->last_seen != w->now_s && (dir == SPINAT_OUT ? !is_refusal(f, meta)
+							   : f->flags & SPINAT_FLOW_IN_REFRESH ||
+								     f->proto == IPPROTO_TCP)) {
 		__atomic_store_n(&f->last_seen, w->now_s, __ATOMIC_RELAXED);
 		if (f->proto == IPPROTO_TCP)
 			spinat_tcp_sample(f, meta, tcp_ack(s));

@@ -172,6 +172,37 @@ class TestTimeouts:
         assert connection.is_shown(), "a new SYN begins a new life"
 
 
+class TestRefusals:
+    """What an inside host answers to strangers keeps no mapping alive (RFC 7857 7.1)."""
+
+    @pytest.fixture(scope="class")
+    def config(self) -> cfg.Config:
+        timeouts = {"tcp_established": 3600, "tcp_opening": 2, "tcp_closing": 2}
+        return cfg.default_config(timeouts=timeouts)
+
+    def test_resets_refresh_nothing(self, lab: Lab) -> None:
+        connection = Connection(lab)
+        connection.out("S")
+
+        def gone() -> bool:
+            lab.inside.send(connection.segment_out("R"))
+            return not connection.is_shown()
+
+        eventually(gone)
+        lab.settle()
+        lab.out_port.waiting()
+        moved = lab.drops_moved()
+        assert set(moved) <= {"tcp_not_syn"}, moved
+        lab.forget_drops()
+
+    def test_the_one_that_ends_a_connection_begins_its_last_minutes(self, lab: Lab) -> None:
+        connection = Connection(lab).open()
+        time.sleep(2.5)
+        connection.out("R")
+        time.sleep(0.5)
+        assert connection.is_shown()
+
+
 class TestSequenceNumbers:
     """Who does not see a connection cannot end it (RFC 5961, RFC 7857 2.2)."""
 
