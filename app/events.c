@@ -12,33 +12,48 @@
 #include "log.h"
 
 #define REJECTED_CLIENTS 1024 /* AH clients that are remembered as logged */
+#define EXHAUSTED_CLIENTS \
+	256 /* the same of clients that got no state; half as many lines a minute */
+#define EXHAUSTED_MS 60000 /* until a client is logged again */
 /* Lines about ambiguous SPIs: so many at once, and one more a second. */
 #define AMBIGUOUS_LINES 10
 
 struct spinat_events {
 	struct spinat_engine *engine;
 	struct rte_hash *rejected; /* (client, realm) whose AH refusal has been logged */
+	struct rte_hash *exhausted; /* (client, realm and reason) logged since exhausted_ms */
+	uint64_t exhausted_ms;
+	uint64_t exhausted_unsaid; /* events since then that made no line for want of room */
 	uint64_t lines_ms; /* lines that may be written, as time: a second each */
 	uint64_t left_out; /* since the last line */
 };
 
-struct spinat_events *
-spinat_events_create(struct spinat_engine *e)
+/* What has been logged: two words of an event. */
+static struct rte_hash *
+remembered(const char *name, uint32_t entries)
 {
 	const struct rte_hash_parameters params = {
-		.name = "ah_rejected",
-		.entries = REJECTED_CLIENTS,
+		.name = name,
+		.entries = entries,
 		.key_len = 2 * sizeof(uint32_t),
 		.hash_func = rte_jhash,
 		.socket_id = SOCKET_ID_ANY,
 	};
+
+	return rte_hash_create(&params);
+}
+
+struct spinat_events *
+spinat_events_create(struct spinat_engine *e)
+{
 	struct spinat_events *v = calloc(1, sizeof(*v));
 
 	if (v == NULL)
 		return NULL;
 	v->engine = e;
-	v->rejected = rte_hash_create(&params);
-	if (v->rejected == NULL) {
+	v->rejected = remembered("ah_rejected", REJECTED_CLIENTS);
+	v->exhausted = remembered("exhausted", EXHAUSTED_CLIENTS);
+	if (v->rejected == NULL || v->exhausted == NULL) {
 		spinat_events_free(v);
 		return NULL;
 	}
@@ -50,6 +65,7 @@ spinat_events_free(struct spinat_events *v)
 {
 	if (v == NULL)
 		return;
+	rte_hash_free(v->exhausted);
 	rte_hash_free(v->rejected);
 	free(v);
 }
@@ -73,6 +89,46 @@ log_ah_rejected(struct spinat_events *v, const struct spinat_event *event)
 		"that a NAT changes (RFC 3715 2.1 a): use ESP, or ESP in UDP; or set this realm's "
 		"ah to 'exempt' and route it\"",
 		event->ah_rejected.realm, client, remote);
+}
+
+/* Once a minute for each client and reason (RFC 6888 REQ-11 C), and no more lines than fit. */
+static void
+log_exhausted(struct spinat_events *v, const struct spinat_event *event)
+{
+	const rte_be32_t address = event->exhausted.client;
+	const uint16_t realm = event->exhausted.realm, reason = event->exhausted.reason;
+	const uint32_t key[2] = {address, (uint32_t)realm << 16 | reason};
+	const rte_be32_t pool = spinat_nat_outside_of(v->engine->snapshot->conf, realm, address);
+	char client[INET_ADDRSTRLEN], outside[INET_ADDRSTRLEN];
+
+	if (rte_hash_lookup(v->exhausted, key) >= 0)
+		return;
+	if (rte_hash_count(v->exhausted) >= EXHAUSTED_CLIENTS / 2 ||
+		rte_hash_add_key(v->exhausted, key) < 0) {
+		v->exhausted_unsaid++;
+		return;
+	}
+	inet_ntop(AF_INET, &address, client, sizeof(client));
+	inet_ntop(AF_INET, &pool, outside, sizeof(outside));
+	LOG(WARNING, "event=exhausted reason=%s realm=%u client=%s outside=%s text=\"%s\"",
+		spinat_drop_info[reason].name, realm, client, outside,
+		spinat_drop_info[reason].text);
+}
+
+/* Begins the next minute of log_exhausted. */
+static void
+forget_exhausted(struct spinat_events *v)
+{
+	const uint64_t now_ms = spinat_engine_now_ms(v->engine);
+
+	if (now_ms - v->exhausted_ms < EXHAUSTED_MS)
+		return;
+	if (v->exhausted_unsaid > 0)
+		LOG(WARNING, "event=exhausted reason=many unsaid=%" PRIu64, v->exhausted_unsaid);
+	v->exhausted_ms = now_ms;
+	v->exhausted_unsaid = 0;
+	if (rte_hash_count(v->exhausted) > 0)
+		rte_hash_reset(v->exhausted);
 }
 
 /* Whether one more line may be written now. */
@@ -123,11 +179,14 @@ spinat_events_serve(struct spinat_events *v)
 {
 	struct spinat_event event;
 
+	forget_exhausted(v);
 	for (int i = 0; i < SPINAT_BURST; i++) {
 		if (rte_ring_sc_dequeue_elem(v->engine->events, &event, sizeof(event)) != 0)
 			return;
 		if (event.type == SPINAT_EVENT_AH_REJECTED)
 			log_ah_rejected(v, &event);
+		else if (event.type == SPINAT_EVENT_EXHAUSTED)
+			log_exhausted(v, &event);
 		else
 			log_ambiguous(v, &event.ambiguous);
 	}

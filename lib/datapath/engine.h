@@ -87,7 +87,11 @@ struct spinat_mbuf_priv {
 };
 
 /** What a worker has noticed and the control lcore shall log. */
-enum spinat_event_type { SPINAT_EVENT_AH_REJECTED = 1, SPINAT_EVENT_SPI_AMBIGUOUS };
+enum spinat_event_type {
+	SPINAT_EVENT_AH_REJECTED = 1,
+	SPINAT_EVENT_SPI_AMBIGUOUS,
+	SPINAT_EVENT_EXHAUSTED, /* a client got no state: its limits or a table are full */
+};
 struct spinat_event {
 	uint32_t type;
 	union {
@@ -95,6 +99,11 @@ struct spinat_event {
 			rte_be32_t client, remote;
 			uint16_t realm;
 		} ah_rejected;
+		struct {
+			rte_be32_t client;
+			uint16_t realm;
+			uint16_t reason; /* enum spinat_drop */
+		} exhausted;
 		struct spinat_ambiguous ambiguous;
 	};
 };
@@ -140,6 +149,7 @@ struct spinat_worker {
 	uint32_t now_s;
 	uint64_t tick_tsc; /* TSC at now_ms */
 	uint32_t icmp_tokens; /* errors that may be sent before the next second */
+	uint32_t event_tokens; /* the same of events about exhaustion */
 	struct rte_ring *in; /* from other workers and the control lcore */
 	struct spinat_nat *nat;
 	struct spinat_binder *binder;

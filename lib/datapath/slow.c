@@ -93,6 +93,23 @@ to_box(struct spinat_worker *w, struct spinat_slot *s, struct spinat_verdict *v)
 	v->drop = SPINAT_DROP_TO_BOX;
 }
 
+/* RFC 6888 REQ-11 C: whoever looks after the box is told. */
+static void
+report_exhaustion(struct spinat_worker *w, const struct spinat_slot *s, enum spinat_drop drop)
+{
+	const struct spinat_event event = {
+		.type = SPINAT_EVENT_EXHAUSTED,
+		.exhausted = {.client = s->meta.key.src,
+			.realm = s->meta.key.realm,
+			.reason = drop},
+	};
+
+	if (w->event_tokens == 0)
+		return;
+	w->event_tokens--;
+	rte_ring_mp_enqueue_elem(w->engine->events, (void *)(uintptr_t)&event, sizeof(event));
+}
+
 /* Says so to the sender of a packet that gets no flow, where the RFCs want it said. */
 static void
 explain_refusal(struct spinat_worker *w, struct spinat_slot *s, enum spinat_drop drop)
@@ -121,8 +138,16 @@ explain_refusal(struct spinat_worker *w, struct spinat_slot *s, enum spinat_drop
 	case SPINAT_DROP_PORTS_EXHAUSTED:
 	case SPINAT_DROP_NO_POOL:
 		/* RFC 5508 REQ-8, RFC 6888 REQ-11 B */
+		if (s->meta.key.dir != SPINAT_OUT)
+			return;
+		report_exhaustion(w, s, drop);
+		spinat_send_error(w, s, SPINAT_ICMP_UNREACHABLE, SPINAT_UNREACH_ADMIN, 0);
+		return;
+	case SPINAT_DROP_BINDINGS_LIMIT:
+	case SPINAT_DROP_BINDINGS_FULL:
+	case SPINAT_DROP_IKE_FULL:
 		if (s->meta.key.dir == SPINAT_OUT)
-			spinat_send_error(w, s, SPINAT_ICMP_UNREACHABLE, SPINAT_UNREACH_ADMIN, 0);
+			report_exhaustion(w, s, drop);
 		return;
 	default:
 		return;
@@ -216,10 +241,12 @@ decide_out(struct spinat_worker *w, struct spinat_slot *s, struct spinat_verdict
 		to_box(w, s, v);
 		return;
 	}
-	if (s->meta.kind == SPINAT_KIND_SPI || s->meta.kind == SPINAT_KIND_IKE)
+	if (s->meta.kind == SPINAT_KIND_SPI || s->meta.kind == SPINAT_KIND_IKE) {
 		spinat_decide_ipsec_out(w, s, v);
-	else
+		explain_refusal(w, s, v->drop);
+	} else {
 		find_or_make(w, s, v);
+	}
 }
 
 int

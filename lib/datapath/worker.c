@@ -11,6 +11,8 @@
  * seconds, and no turn is longer by more than some microseconds. */
 #define SWEEP_BUDGET 512
 #define BINDER_BUDGET 64
+/* What the control lcore is told of clients that get no state, beyond which only counters move. */
+#define EVENTS_A_SECOND 64
 /* Turns without a packet before a worker that may sleep does. */
 #define IDLE_TURNS 256
 #define IDLE_SLEEP_US 20
@@ -41,6 +43,7 @@ tick(struct spinat_worker *w)
 	if (now_s != w->now_s) {
 		w->now_s = now_s;
 		w->icmp_tokens = w->snap->conf->limits.icmp_rate;
+		w->event_tokens = EVENTS_A_SECOND;
 	}
 	every_millisecond(w);
 }

@@ -92,6 +92,7 @@ class TestPorts:
         ports |= {lab.out(udp(client(n), 40001), src=POOL).ip.sport for n in (3, 4)}
         assert ports == {40000, 40001, 40002, 40003}
         refused(lab, udp(client(5), 40000), "ports_exhausted")
+        lab.app.wait_says("event=exhausted", "reason=ports_exhausted", f"client={client(5)}")
         # those of TCP and ICMP are others
         syn = IP(src=B, dst=REMOTE) / TCP(sport=40000, dport=80, flags="S")
         lab.out(syn, src=POOL, sport=40000)
@@ -117,6 +118,7 @@ class TestBindings:
         for host in (client(1), client(9)):
             lab.inside.send(Tunnel(host, "203.0.113.99").outbound()[0])
         lab.silent(bindings_full=2)
+        lab.app.wait_says("event=exhausted", "reason=bindings_full", f"client={client(9)}")
         for tunnel in tunnels:
             lab.out(tunnel.outbound()[0], src=POOL)
             lab.back(tunnel.inbound(POOL)[0], dst=tunnel.client)
