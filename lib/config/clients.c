@@ -27,14 +27,23 @@ static int
 check_limits(
 	struct conf_loader *l, const config_setting_t *s, const struct spinat_realm_conf *realm)
 {
-	const uint32_t sessions = l->conf->limits.sessions, mappings = l->conf->limits.mappings;
+	static const char *const keys[] = {
+		[SPINAT_UDP] = "udp", [SPINAT_TCP] = "tcp", [SPINAT_ICMP] = "icmp"};
+	const uint32_t sessions = l->conf->limits.sessions;
+	const bool own = l->conf->limits.mappings != 0;
+	const uint32_t mappings = own ? l->conf->limits.mappings : sessions;
+	const char *table = own ? "limits.mappings" : "limits.sessions";
+	const config_setting_t *of = conf_at(s, "client_mappings");
+	unsigned int i;
 
 	if (check_limit(l, s, "client_sessions", realm->client_sessions, "limits.sessions",
-		    sessions) != 0)
+		    sessions) != 0 ||
+		check_limit(l, of, "all", realm->client_mappings, table, mappings) != 0)
 		return -EINVAL;
-	return check_limit(l, s, "client_mappings", realm->client_mappings,
-		mappings != 0 ? "limits.mappings" : "limits.sessions",
-		mappings != 0 ? mappings : sessions);
+	for (i = 0; i < SPINAT_TRANSPORTS; i++)
+		if (check_limit(l, of, keys[i], realm->client_mappings_of[i], table, mappings) != 0)
+			return -EINVAL;
+	return 0;
 }
 
 static int

@@ -58,6 +58,9 @@ enum spinat_port_allocation {
 	SPINAT_PORTS_DETERMINISTIC, /* out of the one block that its address gives it, RFC 7422 */
 };
 
+/* Transport protocols that have ports. */
+enum spinat_transport { SPINAT_UDP, SPINAT_TCP, SPINAT_ICMP, SPINAT_TRANSPORTS };
+
 enum spinat_ah_mode { SPINAT_AH_REJECT, SPINAT_AH_TRANSLATE, SPINAT_AH_EXEMPT };
 enum spinat_ike_port { SPINAT_IKE_KEEP, SPINAT_IKE_TRANSLATE };
 /* What becomes of a SYN from outside that nobody asked for (RFC 5382 REQ-4). */
@@ -83,6 +86,9 @@ enum spinat_ambiguity {
 		"TCP that closes or was reset (RFC 5382 REQ-5, RFC 7857 2.1, 2.2)")                \
 	X(esp, "esp", 3600, 1, 604800, "ESP or AH binding without packets")                        \
 	X(ike, "ike", 14400, 1, 604800, "IKE SA without packets")                                  \
+	X(port_reuse, "port_reuse", 120, 0, 86400,                                                 \
+		"UDP port that had a mapping with endpoint-independent filtering (RFC 6888 "       \
+		"REQ-8)")                                                                          \
 	X(other, "other", 300, 1, 86400, "other protocols under a static rule")                    \
 	X(candidate, "candidate", 14400, 1, 604800, "client whose inbound SPI does not come")      \
 	X(fragment, "fragment", 5, 1, 60, "datagram in fragments")                                 \
@@ -92,6 +98,8 @@ enum spinat_ambiguity {
 #define SPINAT_LIMITS(X)                                                                          \
 	X(sessions, "sessions", 262144, 64, 33554432, "sessions, all workers together")           \
 	X(mappings, "mappings", 0, 0, 33554432, "mappings; 0: as many as sessions")               \
+	X(ports_held, "ports_held", 65536, 0, 16777216,                                           \
+		"UDP ports that wait for timeouts.port_reuse")                                    \
 	X(clients, "clients", 65536, 16, 4194304, "inside hosts with state")                      \
 	X(bindings, "bindings", 65536, 16, 4194304, "SPIs of ESP and AH, each direction")         \
 	X(ike, "ike", 16384, 16, 1048576, "IKE SAs")                                              \
@@ -169,6 +177,7 @@ struct spinat_realm_conf {
 	enum spinat_unsolicited_syn unsolicited_syn;
 	uint16_t tcp_mss; /* largest MSS that a SYN may offer, bytes; 0: any */
 	enum spinat_mapping_mode mapping;
+	bool port_preservation; /* the client's own number where it is free, else random ones only */
 	enum spinat_port_allocation port_allocation;
 	uint16_t block_size; /* ports, a power of two */
 	uint16_t client_blocks; /* that a client may have */
@@ -178,6 +187,7 @@ struct spinat_realm_conf {
 	struct rte_reciprocal per_addr; /* divides by blocks */
 	/* limits of a client; 0: none */
 	uint32_t client_sessions, client_mappings;
+	uint32_t client_mappings_of[SPINAT_TRANSPORTS];
 	uint32_t client_rate; /* new sessions a second */
 	/* pool addresses of this realm: pool_addrs[first_addr .. first_addr + n_addrs) */
 	uint32_t first_addr, n_addrs;

@@ -144,6 +144,30 @@ static const struct conf_word ambiguity_words[] = {
 	{NULL, 0},
 };
 
+#define MAPPINGS_OF(transport, key) \
+	CONF_NUMBER(struct spinat_realm_conf, client_mappings_of[transport], key, 0, 1, 33554432)
+
+static const struct conf_field client_mappings_fields[] = {
+	CONF_NUMBER(struct spinat_realm_conf, client_mappings, "all", 0, 1, 33554432),
+	MAPPINGS_OF(SPINAT_UDP, "udp"),
+	MAPPINGS_OF(SPINAT_TCP, "tcp"),
+	MAPPINGS_OF(SPINAT_ICMP, "icmp"),
+};
+
+/* One number for all protocols together, or a group of numbers. */
+static int
+read_client_mappings(
+	struct conf_loader *l, const config_setting_t *s, const struct conf_field *f, void *out)
+{
+	struct conf_field all = client_mappings_fields[0];
+
+	if (config_setting_is_group(s))
+		return conf_read_group(
+			l, s, client_mappings_fields, RTE_DIM(client_mappings_fields), out);
+	all.expected = f->expected;
+	return conf_read_number(l, s, &all, out);
+}
+
 static const struct conf_field realm_fields[] = {
 	{.key = "id",
 		.read = conf_read_number,
@@ -165,13 +189,16 @@ static const struct conf_field realm_fields[] = {
 		mapping_words),
 	CONF_WORD(struct spinat_realm_conf, port_allocation, "port_allocation", SPINAT_PORTS_ANY,
 		port_allocation_words),
+	CONF_BOOL(struct spinat_realm_conf, port_preservation, "port_preservation", true),
 	CONF_NUMBER(struct spinat_realm_conf, block_size, "block_size", 512, 64, 4096),
 	CONF_NUMBER(struct spinat_realm_conf, client_blocks, "client_blocks", 4, 1,
 		SPINAT_CLIENT_BLOCKS_MAX),
 	CONF_VALUE(struct spinat_realm_conf, inside, "inside", conf_read_network, false,
 		"a prefix of inside hosts, as \"10.0.0.0/22\""),
 	CONF_NUMBER(struct spinat_realm_conf, client_sessions, "client_sessions", 0, 1, 33554432),
-	CONF_NUMBER(struct spinat_realm_conf, client_mappings, "client_mappings", 0, 1, 33554432),
+	CONF_VALUE(struct spinat_realm_conf, client_mappings, "client_mappings",
+		read_client_mappings, false,
+		"a number from 1 to 33554432, or a group of such numbers for all, udp, tcp, icmp"),
 	CONF_NUMBER(struct spinat_realm_conf, client_rate, "client_rate", 0, 1, 1000000),
 	CONF_BOOL(struct spinat_realm_conf, tcp_pickup, "tcp_pickup", false),
 	CONF_WORD(struct spinat_realm_conf, unsolicited_syn, "unsolicited_syn",

@@ -152,9 +152,14 @@ static const char *const mapping_text[] = {
 	[SPINAT_MAP_ADDRESS_PORT] = "one for each remote endpoint",
 };
 
+static const char *const transport_text[] = {
+	[SPINAT_UDP] = "UDP", [SPINAT_TCP] = "TCP", [SPINAT_ICMP] = "ICMP"};
+
 static void
 print_clients(const struct spinat_realm_conf *realm, FILE *out)
 {
+	unsigned int i;
+
 	fprintf(out, "    mappings: %s; outside ports ", mapping_text[realm->mapping]);
 	if (realm->port_allocation == SPINAT_PORTS_BLOCK)
 		fprintf(out, "from up to %u blocks of %u a client\n", realm->client_blocks,
@@ -165,10 +170,16 @@ print_clients(const struct spinat_realm_conf *realm, FILE *out)
 			realm->block_first);
 	else
 		fprintf(out, "from anywhere\n");
+	if (!realm->port_preservation)
+		fprintf(out, "    outside ports are random, not the client's own number\n");
 	if (realm->client_sessions != 0)
 		fprintf(out, "    a client has %u sessions at most\n", realm->client_sessions);
 	if (realm->client_mappings != 0)
 		fprintf(out, "    a client has %u mappings at most\n", realm->client_mappings);
+	for (i = 0; i < SPINAT_TRANSPORTS; i++)
+		if (realm->client_mappings_of[i] != 0)
+			fprintf(out, "    a client has %u mappings of %s at most\n",
+				realm->client_mappings_of[i], transport_text[i]);
 	if (realm->client_rate != 0)
 		fprintf(out, "    a client opens %u sessions a second at most\n",
 			realm->client_rate);

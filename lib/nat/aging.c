@@ -127,6 +127,7 @@ spinat_nat_sweep(
 	struct spinat_table *t = nat->table;
 
 	spinat_table_reclaim(t, budget);
+	spinat_mappings_tick(nat->mappings, nat->pools, conf, now_s);
 	if (nat->generation != conf->generation) {
 		nat->generation = conf->generation;
 		spinat_recorder_update(&nat->recorder, conf);

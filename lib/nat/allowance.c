@@ -7,6 +7,8 @@
 #include "nat/deterministic.h"
 #include "packet/packet.h"
 
+#define WELL_KNOWN_LAST 1023
+
 /* A reload may have taken the address that a client had out of its pool: then it gets another one,
  * and has two while the old mappings end. */
 static rte_be32_t
@@ -79,13 +81,17 @@ has_token(struct spinat_nat_client *client, uint32_t rate, const struct spinat_c
 }
 
 enum spinat_drop
-spinat_client_may_map(struct spinat_nat_client *client, const struct spinat_client_ctx *ctx)
+spinat_client_may_map(
+	struct spinat_nat_client *client, const struct spinat_client_ctx *ctx, uint8_t proto)
 {
 	const struct spinat_realm_conf *realm = &ctx->conf->realms[client->realm];
+	const int tp = spinat_transport(proto);
+	const uint32_t of_proto = realm->client_mappings_of[tp];
 
 	if (realm->client_rate != 0 && !has_token(client, realm->client_rate, ctx))
 		return SPINAT_DROP_CLIENT_RATE;
-	if (realm->client_mappings != 0 && client->mappings >= realm->client_mappings)
+	if ((realm->client_mappings != 0 && client->mappings >= realm->client_mappings) ||
+		(of_proto != 0 && client->mappings_of[tp] >= of_proto))
 		return SPINAT_DROP_CLIENT_MAPPINGS;
 	return SPINAT_DROP_NONE;
 }
@@ -184,15 +190,39 @@ port_of_blocks(struct spinat_nat_client *client, const struct spinat_client_ctx 
 	return port;
 }
 
-rte_be16_t
-spinat_client_port(struct spinat_nat_client *client, const struct spinat_client_ctx *ctx,
-	uint8_t proto, rte_be16_t in_port)
+/* Well-known ports are for well-known ports, where the file lets mappings have any (RFC 4787 REQ-3 a);
+ * where none is left, another one is better than none. */
+static rte_be16_t
+port_of_any(struct spinat_ports *ports, uint8_t proto, struct spinat_port_wish *wish)
 {
+	const bool well_known = rte_be_to_cpu_16(wish->port) <= WELL_KNOWN_LAST;
+	const uint16_t first = wish->first, last = wish->last;
+	rte_be16_t port;
+
+	if (proto == IPPROTO_ICMP || first > WELL_KNOWN_LAST || last <= WELL_KNOWN_LAST)
+		return spinat_port_alloc(ports, spinat_transport(proto), wish);
+	if (well_known) {
+		wish->last = WELL_KNOWN_LAST;
+		port = spinat_port_alloc(ports, spinat_transport(proto), wish);
+		if (port != 0)
+			return port;
+		wish->last = last;
+	}
+	wish->first = WELL_KNOWN_LAST + 1;
+	return spinat_port_alloc(ports, spinat_transport(proto), wish);
+}
+
+static rte_be16_t
+find_port(struct spinat_nat_client *client, const struct spinat_client_ctx *ctx, uint8_t proto,
+	rte_be16_t in_port)
+{
+	const struct spinat_realm_conf *realm = &ctx->conf->realms[client->realm];
 	const struct reservation reservation = {
 		.conf = ctx->conf, .addr = client->outside, .proto = proto};
 	struct spinat_ports *ports = spinat_pools_find(ctx->pools, client->outside);
 	struct spinat_port_wish wish = {
 		.port = in_port,
+		.same = realm->port_preservation,
 		/* identifiers of ICMP queries have no well-known range to stay out of */
 		.first = proto == IPPROTO_ICMP ? 1 : ctx->conf->port_first,
 		.last = proto == IPPROTO_ICMP ? UINT16_MAX : ctx->conf->port_last,
@@ -206,9 +236,9 @@ spinat_client_port(struct spinat_nat_client *client, const struct spinat_client_
 
 	if (ports == NULL)
 		return 0;
-	switch (ctx->conf->realms[client->realm].port_allocation) {
+	switch (realm->port_allocation) {
 	case SPINAT_PORTS_ANY:
-		return spinat_port_alloc(ports, spinat_transport(proto), &wish);
+		return port_of_any(ports, proto, &wish);
 	case SPINAT_PORTS_BLOCK:
 		return port_of_blocks(client, ctx, ports, proto, &wish);
 	case SPINAT_PORTS_DETERMINISTIC:
@@ -220,9 +250,27 @@ spinat_client_port(struct spinat_nat_client *client, const struct spinat_client_
 	return 0;
 }
 
-bool
-spinat_client_take(struct spinat_nat_client *client, const struct spinat_client_ctx *ctx,
-	uint8_t proto, rte_be16_t port)
+static void
+count_mapping(struct spinat_nat_client *client, uint8_t proto)
+{
+	client->mappings++;
+	client->mappings_of[spinat_transport(proto)]++;
+}
+
+rte_be16_t
+spinat_client_port(struct spinat_nat_client *client, const struct spinat_client_ctx *ctx,
+	uint8_t proto, rte_be16_t in_port)
+{
+	const rte_be16_t port = find_port(client, ctx, proto, in_port);
+
+	if (port != 0)
+		count_mapping(client, proto);
+	return port;
+}
+
+static bool
+take_port(struct spinat_nat_client *client, const struct spinat_client_ctx *ctx, uint8_t proto,
+	rte_be16_t port)
 {
 	const struct spinat_realm_conf *realm = &ctx->conf->realms[client->realm];
 	struct spinat_ports *ports = spinat_pools_find(ctx->pools, client->outside);
@@ -248,14 +296,30 @@ spinat_client_take(struct spinat_nat_client *client, const struct spinat_client_
 	return true;
 }
 
+bool
+spinat_client_take(struct spinat_nat_client *client, const struct spinat_client_ctx *ctx,
+	uint8_t proto, rte_be16_t port)
+{
+	const bool taken = take_port(client, ctx, proto, port);
+
+	if (taken)
+		count_mapping(client, proto);
+	return taken;
+}
+
 void
 spinat_client_release(struct spinat_nat_client *client, struct spinat_pools *pools,
-	struct spinat_recorder *recorder, uint8_t proto, rte_be32_t outside, rte_be16_t port)
+	struct spinat_recorder *recorder, uint8_t proto, rte_be32_t outside, rte_be16_t port,
+	struct spinat_port_hold *hold)
 {
-	struct spinat_ports *ports = spinat_pools_find(pools, outside);
 	unsigned int i = block_of(client, rte_be_to_cpu_16(port));
 
-	spinat_port_free(ports, spinat_transport(proto), port);
+	if (hold != NULL)
+		spinat_port_hold_put(hold, pools, outside, port);
+	else
+		spinat_port_free(spinat_pools_find(pools, outside), spinat_transport(proto), port);
+	client->mappings--;
+	client->mappings_of[spinat_transport(proto)]--;
 	if (outside != client->outside || i == client->n_blocks || --client->in_block[i] != 0)
 		return;
 	drop_block(client, pools, recorder, i);

@@ -12,6 +12,7 @@
 #include "config/conf.h"
 #include "nat/client.h"
 #include "nat/pool.h"
+#include "nat/port_hold.h"
 #include "nat/record.h"
 #include "packet/drop.h"
 
@@ -39,9 +40,9 @@ struct spinat_client_ctx {
 enum spinat_drop spinat_client_get(struct spinat_clients *c, const struct spinat_client_ctx *ctx,
 	uint16_t realm, rte_be32_t inside, rte_be32_t outside, uint32_t *row);
 
-/** Whether the limits of its realm let a host have one mapping more. */
+/** Whether the limits of its realm let a host have one mapping more of this protocol. */
 enum spinat_drop spinat_client_may_map(
-	struct spinat_nat_client *client, const struct spinat_client_ctx *ctx);
+	struct spinat_nat_client *client, const struct spinat_client_ctx *ctx, uint8_t proto);
 
 /** A session begins: counts it, unless a limit of the realm forbids it. @param out from inside */
 enum spinat_drop spinat_client_begin(
@@ -49,7 +50,8 @@ enum spinat_drop spinat_client_begin(
 
 /**
  * Takes an outside port for a client the way its realm allocates them: from anywhere, from its
- * blocks, of which it may get another one, or from the one block that its address gives it.
+ * blocks, of which it may get another one, or from the one block that its address gives it. Ports that
+ * it has count towards its mappings until it gives them back.
  *
  * @param in_port the inside port, whose number or parity is preferred
  * @return the port, 0 where there is none
@@ -61,8 +63,13 @@ rte_be16_t spinat_client_port(struct spinat_nat_client *client, const struct spi
 bool spinat_client_take(struct spinat_nat_client *client, const struct spinat_client_ctx *ctx,
 	uint8_t proto, rte_be16_t port);
 
-/** Gives a port back, and the block that it was the last one in. */
+/**
+ * Gives a port back, and the block that it was the last one in.
+ *
+ * @param hold where the port, of UDP, has to wait before somebody else may have it; else NULL
+ */
 void spinat_client_release(struct spinat_nat_client *client, struct spinat_pools *pools,
-	struct spinat_recorder *recorder, uint8_t proto, rte_be32_t outside, rte_be16_t port);
+	struct spinat_recorder *recorder, uint8_t proto, rte_be32_t outside, rte_be16_t port,
+	struct spinat_port_hold *hold);
 
 #endif

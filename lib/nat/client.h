@@ -10,16 +10,19 @@
 
 #include "config/conf.h"
 #include "nat/index.h"
+#include "nat/pool.h"
 
 /*
  * Inside hosts that have mappings, each with the outside address that all of them share (paired
- * pooling, RFC 4787 REQ-2), its blocks of ports and what it has used of its limits, see allowance.h. A worker's own: owner only, but for the count.
+ * pooling, RFC 4787 REQ-2), its blocks of ports and what it has used of its limits, see allowance.h.
+ * A worker's own: owner only, but for the count.
  */
 
 struct spinat_nat_client {
 	rte_be32_t inside;
 	rte_be32_t outside;
 	uint32_t mappings; /* of a free row: the next free one, plus one */
+	uint32_t mappings_of[SPINAT_TRANSPORTS]; /* the same by protocol */
 	uint16_t realm;
 	uint16_t n_blocks;
 	uint32_t sessions;

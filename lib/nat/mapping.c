@@ -12,6 +12,7 @@
 #include "nat/index.h"
 #include "nat/mapping.h"
 #include "nat/permit.h"
+#include "nat/port_hold.h"
 
 struct spinat_mappings {
 	struct spinat_mapping *rows;
@@ -20,12 +21,17 @@ struct spinat_mappings {
 	struct spinat_index index; /* of 2 * row + direction: inside endpoint, outside endpoint */
 	struct spinat_permits permits;
 	struct spinat_clients clients;
+	struct spinat_port_hold hold;
+	uint32_t hold_generation; /* configuration that hold_realms is of */
+	uint16_t hold_realms; /* bit i: ports of realm i wait before they are somebody else's */
 };
 
+_Static_assert(SPINAT_MAX_REALMS <= 16, "a bit each");
+
 struct spinat_mappings *
-spinat_mappings_create(
-	const char *name, uint32_t capacity, uint32_t sessions, uint32_t clients, int socket_id)
+spinat_mappings_create(const char *name, const struct spinat_mappings_size *size, int socket_id)
 {
+	const uint32_t capacity = size->mappings;
 	struct spinat_mappings *m = rte_zmalloc_socket(name, sizeof(*m), 0, socket_id);
 
 	if (m == NULL)
@@ -33,8 +39,9 @@ spinat_mappings_create(
 	m->capacity = m->n_free = capacity;
 	m->rows = rte_zmalloc_socket(name, capacity * sizeof(*m->rows), 0, socket_id);
 	if (m->rows == NULL || spinat_index_create(&m->index, name, 2 * capacity, socket_id) != 0 ||
-		spinat_permits_create(&m->permits, name, sessions, socket_id) != 0 ||
-		spinat_clients_create(&m->clients, name, clients, socket_id) != 0) {
+		spinat_permits_create(&m->permits, name, size->sessions, socket_id) != 0 ||
+		spinat_clients_create(&m->clients, name, size->clients, socket_id) != 0 ||
+		spinat_port_hold_create(&m->hold, name, size->ports_held, socket_id) != 0) {
 		spinat_mappings_free(m);
 		return NULL;
 	}
@@ -49,6 +56,7 @@ spinat_mappings_free(struct spinat_mappings *m)
 {
 	if (m == NULL)
 		return;
+	spinat_port_hold_free(&m->hold);
 	spinat_clients_free(&m->clients);
 	spinat_permits_free(&m->permits);
 	spinat_index_free(&m->index);
@@ -165,19 +173,15 @@ static enum spinat_drop
 make(struct spinat_mappings *m, const struct spinat_mapping_request *req,
 	const struct spinat_mapping *map, uint32_t *index)
 {
-	struct spinat_nat_client *client = &m->clients.rows[map->client];
-
 	*index = m->free - 1;
 	m->free = m->rows[*index].sessions;
 	m->n_free--;
 	m->rows[*index] = *map;
-	if (enter(m, *index) == 0) {
-		client->mappings++;
+	if (enter(m, *index) == 0)
 		return SPINAT_DROP_NONE;
-	}
 	put_row(m, *index);
-	spinat_client_release(client, req->ctx->pools, req->ctx->recorder, map->proto,
-		map->out_addr, map->out_port);
+	spinat_client_release(&m->clients.rows[map->client], req->ctx->pools, req->ctx->recorder,
+		map->proto, map->out_addr, map->out_port, NULL);
 	drop_client(m, map->client);
 	return SPINAT_DROP_MAPPINGS_FULL;
 }
@@ -188,7 +192,7 @@ take_port(struct spinat_mappings *m, const struct spinat_mapping_request *req,
 	struct spinat_mapping *map)
 {
 	struct spinat_nat_client *client = &m->clients.rows[map->client];
-	enum spinat_drop drop = spinat_client_may_map(client, req->ctx);
+	enum spinat_drop drop = spinat_client_may_map(client, req->ctx, map->proto);
 
 	if (drop != SPINAT_DROP_NONE)
 		return drop;
@@ -301,6 +305,30 @@ spinat_mapping_hold(struct spinat_mappings *m, const struct spinat_client_ctx *c
 	return SPINAT_DROP_NONE;
 }
 
+/* Whether the port of a mapping that ends has to wait: whoever still sends to it would be let in. TCP
+ * and ICMP are not let in without a session, and a deterministic port is always the same host's. */
+static bool
+has_to_wait(const struct spinat_mappings *m, const struct spinat_mapping *map)
+{
+	return map->proto == IPPROTO_UDP && m->hold_realms >> map->realm & 1;
+}
+
+static void
+drop(struct spinat_mappings *m, struct spinat_pools *pools, struct spinat_recorder *recorder,
+	uint32_t index, struct spinat_port_hold *hold)
+{
+	struct spinat_mapping *map = &m->rows[index];
+	const struct spinat_key in = inside_key(map);
+	const struct spinat_key out = outside_key(map->out_addr, map->out_port, map->proto);
+
+	spinat_index_del(&m->index, spinat_hash_key(&in), index << 1 | SPINAT_OUT);
+	spinat_index_del(&m->index, spinat_hash_key(&out), index << 1 | SPINAT_IN);
+	spinat_client_release(&m->clients.rows[map->client], pools, recorder, map->proto,
+		map->out_addr, map->out_port, hold);
+	drop_client(m, map->client);
+	put_row(m, index);
+}
+
 void
 spinat_mapping_release(struct spinat_mappings *m, struct spinat_pools *pools,
 	struct spinat_recorder *recorder, uint32_t index, rte_be32_t remote)
@@ -310,26 +338,44 @@ spinat_mapping_release(struct spinat_mappings *m, struct spinat_pools *pools,
 	spinat_permit_release(&m->permits, index, remote);
 	m->clients.rows[map->client].sessions--;
 	if (--map->sessions == 0)
-		spinat_mapping_drop_unused(m, pools, recorder, index);
+		drop(m, pools, recorder, index, has_to_wait(m, map) ? &m->hold : NULL);
 }
 
 void
 spinat_mapping_drop_unused(struct spinat_mappings *m, struct spinat_pools *pools,
 	struct spinat_recorder *recorder, uint32_t index)
 {
-	struct spinat_mapping *map = &m->rows[index];
-	const struct spinat_key in = inside_key(map);
-	const struct spinat_key out = outside_key(map->out_addr, map->out_port, map->proto);
+	if (m->rows[index].sessions == 0)
+		drop(m, pools, recorder, index, NULL);
+}
 
-	if (map->sessions != 0)
-		return;
-	spinat_index_del(&m->index, spinat_hash_key(&in), index << 1 | SPINAT_OUT);
-	spinat_index_del(&m->index, spinat_hash_key(&out), index << 1 | SPINAT_IN);
-	spinat_client_release(&m->clients.rows[map->client], pools, recorder, map->proto,
-		map->out_addr, map->out_port);
-	m->clients.rows[map->client].mappings--;
-	drop_client(m, map->client);
-	put_row(m, index);
+static uint16_t
+realms_that_hold(const struct spinat_conf *conf)
+{
+	uint16_t realms = 0;
+
+	for (uint16_t i = 0; i < conf->n_realms; i++)
+		if (conf->realms[i].filtering == SPINAT_FILTER_ENDPOINT_INDEPENDENT &&
+			conf->realms[i].port_allocation != SPINAT_PORTS_DETERMINISTIC)
+			realms |= 1u << i;
+	return realms;
+}
+
+void
+spinat_mappings_tick(struct spinat_mappings *m, struct spinat_pools *pools,
+	const struct spinat_conf *conf, uint32_t now_s)
+{
+	if (m->hold_generation != conf->generation) {
+		m->hold_generation = conf->generation;
+		m->hold_realms = realms_that_hold(conf);
+	}
+	spinat_port_hold_tick(&m->hold, pools, conf->timeouts.port_reuse, now_s);
+}
+
+uint32_t
+spinat_mapping_ports_held(const struct spinat_mappings *m)
+{
+	return m->hold.n;
 }
 
 bool

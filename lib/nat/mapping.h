@@ -40,9 +40,15 @@ struct spinat_mapping {
 
 struct spinat_mappings;
 
+/** How many of each there may be. */
+struct spinat_mappings_size {
+	uint32_t mappings, sessions, clients;
+	uint32_t ports_held; /* see nat/port_hold.h */
+};
+
 /** @return NULL without memory. Control lcore, before the workers start. */
 struct spinat_mappings *spinat_mappings_create(
-	const char *name, uint32_t capacity, uint32_t sessions, uint32_t clients, int socket_id);
+	const char *name, const struct spinat_mappings_size *size, int socket_id);
 void spinat_mappings_free(struct spinat_mappings *m);
 
 /** What a packet from inside needs a mapping for. */
@@ -95,9 +101,16 @@ enum spinat_drop spinat_mapping_hold(struct spinat_mappings *m, const struct spi
 void spinat_mapping_release(struct spinat_mappings *m, struct spinat_pools *pools,
 	struct spinat_recorder *recorder, uint32_t index, rte_be32_t remote);
 
-/** Gives a mapping up that no session holds; one that is held stays. */
+/** Gives a mapping up that never had a session; one that has some stays. */
 void spinat_mapping_drop_unused(struct spinat_mappings *m, struct spinat_pools *pools,
 	struct spinat_recorder *recorder, uint32_t index);
+
+/** Time goes on: ports that have waited long enough can be had again. Now and then. */
+void spinat_mappings_tick(struct spinat_mappings *m, struct spinat_pools *pools,
+	const struct spinat_conf *conf, uint32_t now_s);
+
+/** Ports that wait; telemetry, any thread. */
+uint32_t spinat_mapping_ports_held(const struct spinat_mappings *m);
 
 /** Whether any session of the mapping goes to this remote address. */
 bool spinat_mapping_permits(

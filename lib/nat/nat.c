@@ -20,10 +20,14 @@ spinat_nat_create(const struct spinat_conf *conf, uint16_t worker, uint16_t n_wo
 	/* inside hosts are spread by hash, not evenly: a quarter of slack where there are several */
 	const uint32_t share = n_workers == 1 ? 4 : 5;
 	const uint32_t sessions = (uint64_t)conf->limits.sessions * share / 4 / n_workers;
-	const uint32_t mappings = conf->limits.mappings == 0
-					  ? sessions
-					  : (uint64_t)conf->limits.mappings * share / 4 / n_workers;
-	const uint32_t clients = (uint64_t)conf->limits.clients * share / 4 / n_workers;
+	const struct spinat_mappings_size size = {
+		.mappings = conf->limits.mappings == 0
+				    ? sessions
+				    : (uint64_t)conf->limits.mappings * share / 4 / n_workers,
+		.sessions = sessions,
+		.clients = (uint64_t)conf->limits.clients * share / 4 / n_workers,
+		.ports_held = conf->limits.ports_held / n_workers,
+	};
 	/* a shortcut a direction may stand beside the sessions; all bindings may meet at one gateway */
 	const uint32_t shortcuts = conf->limits.bindings;
 	struct spinat_nat *nat = rte_zmalloc_socket("spinat_nat", sizeof(*nat), 0, socket_id);
@@ -38,7 +42,7 @@ spinat_nat_create(const struct spinat_conf *conf, uint16_t worker, uint16_t n_wo
 	snprintf(name, sizeof(name), "flows%u", worker);
 	nat->table = spinat_table_create(name, sessions + shortcuts, qsbr, socket_id);
 	snprintf(name, sizeof(name), "map%u", worker);
-	nat->mappings = spinat_mappings_create(name, mappings, sessions, clients, socket_id);
+	nat->mappings = spinat_mappings_create(name, &size, socket_id);
 	if (nat->table == NULL || nat->mappings == NULL ||
 		spinat_recorder_create(&nat->recorder, conf, worker, socket_id) != 0) {
 		spinat_nat_free(nat);

@@ -180,7 +180,7 @@ spinat_port_alloc(
 	uint64_t parity = want & 1 ? 0xaaaaaaaaaaaaaaaau : 0x5555555555555555u;
 	uint16_t port;
 
-	if (want >= wish->first && want <= wish->last && want != 0 &&
+	if (wish->same && want >= wish->first && want <= wish->last && want != 0 &&
 		spinat_port_owner(wish->port, wish->n_workers) == wish->worker &&
 		!(used[want / 64] >> want % 64 & 1) && !wish->reserved(wish->ctx, wish->port)) {
 		used[want / 64] |= UINT64_C(1) << want % 64;
@@ -215,8 +215,8 @@ spinat_port_alloc_block(
 	unsigned int start;
 	uint32_t random;
 
-	if (want >= wish->first && want <= wish->last && !wish->reserved(wish->ctx, wish->port) &&
-		spinat_port_take(p, tp, wish->port))
+	if (wish->same && want >= wish->first && want <= wish->last &&
+		!wish->reserved(wish->ctx, wish->port) && spinat_port_take(p, tp, wish->port))
 		return wish->port;
 	random = (uint32_t)rte_rand();
 	start = (uint64_t)random * n >> 32;

@@ -21,9 +21,6 @@
 #define SPINAT_PORT_BLOCK_SHIFT 9
 #define SPINAT_PORT_BLOCKS (65536 >> SPINAT_PORT_BLOCK_SHIFT)
 
-/** Transport protocols that have ports. */
-enum spinat_transport { SPINAT_UDP, SPINAT_TCP, SPINAT_ICMP, SPINAT_TRANSPORTS };
-
 /** IPPROTO_* to transport; -1 where it has no ports. */
 int spinat_transport(uint8_t proto);
 
@@ -60,6 +57,7 @@ spinat_port_owner(rte_be16_t port, unsigned int n_workers)
 /** What a new mapping wants of its port. */
 struct spinat_port_wish {
 	rte_be16_t port; /* the same number, else the same parity (RFC 4787 REQ-3, REQ-4) */
+	bool same; /* whether the same number will do: else a random one (RFC 6056) */
 	uint16_t first, last; /* host order, inclusive */
 	uint16_t worker, n_workers;
 	/** Says that a port is spoken for by configuration. */

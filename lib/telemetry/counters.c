@@ -18,7 +18,7 @@ handle_info(const struct spinat_telemetry *t, const char *params, struct rte_tel
 	const struct spinat_engine *e = t->engine;
 	const struct spinat_conf *conf = e->snapshot->conf;
 	uint64_t sessions = 0, mappings = 0, clients = 0, created = 0, expired = 0, closed = 0,
-		 lost = 0;
+		 lost = 0, ports_held = 0;
 	struct filter f;
 
 	if (filter_parse(params, "", &f) != 0)
@@ -32,6 +32,7 @@ handle_info(const struct spinat_telemetry *t, const char *params, struct rte_tel
 		closed += nat->closed;
 		lost += nat->recorder.lost;
 		mappings += spinat_mapping_used(nat->mappings);
+		ports_held += spinat_mapping_ports_held(nat->mappings);
 		clients += spinat_mapping_clients(nat->mappings);
 	}
 	rte_tel_data_start_dict(data);
@@ -51,6 +52,7 @@ handle_info(const struct spinat_telemetry *t, const char *params, struct rte_tel
 	rte_tel_data_add_dict_u64(data, "sessions_closed", closed);
 	rte_tel_data_add_dict_u64(data, "records_lost", lost);
 	rte_tel_data_add_dict_u64(data, "mappings", mappings);
+	rte_tel_data_add_dict_u64(data, "ports_held", ports_held);
 	rte_tel_data_add_dict_u64(data, "clients", clients);
 	rte_tel_data_add_dict_u64(data, "buffers_free", rte_mempool_avail_count(e->pool));
 	rte_tel_data_add_dict_u64(data, "buffers", e->pool->size);

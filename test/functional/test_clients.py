@@ -37,7 +37,7 @@ class TestLimits:
     @pytest.fixture(scope="class")
     def config(self) -> cfg.Config:
         realm = cfg.realm(client_sessions=12, client_mappings=4, filtering="endpoint-independent")
-        return cfg.default_config(realms=[realm], timeouts={"udp": 5})
+        return cfg.default_config(realms=[realm], timeouts={"udp": 5, "port_reuse": 0})
 
     def test_mappings(self, lab: Lab) -> None:
         for number in range(4):
@@ -59,6 +59,34 @@ class TestLimits:
         lab.silent(client_sessions=1)
         lab.out(udp(A, 5000, dport=100), src=POOL, sport=5000)
         lab.out(udp(B, 5004), src=POOL, sport=5004)
+
+
+class TestLimitsByProtocol:
+    """RFC 6888 REQ-4 B, and a line of the log for whoever looks after the box (REQ-11 C)."""
+
+    @pytest.fixture(scope="class")
+    def config(self) -> cfg.Config:
+        limits = {"all": 5, "udp": 3, "tcp": 2, "icmp": 1}
+        return cfg.default_config(realms=[cfg.realm(client_mappings=limits)])
+
+    def test_each(self, lab: Lab) -> None:
+        for number in range(3):
+            lab.out(udp(A, 5000 + number), src=POOL, sport=5000 + number)
+        refused(lab, udp(A, 5003), "client_mappings")
+        for number in range(2):
+            syn = IP(src=A, dst=REMOTE) / TCP(sport=5000 + number, dport=80, flags="S")
+            lab.out(syn, src=POOL, sport=5000 + number)
+        refused(lab, IP(src=A, dst=REMOTE) / TCP(sport=5002, dport=80, flags="S"), "client_mappings")
+        # one of its own is left, but not of all together
+        refused(lab, IP(src=A, dst=REMOTE) / ICMP(type=8, id=5000), "client_mappings")
+        lab.out(IP(src=B, dst=REMOTE) / ICMP(type=8, id=5000), src=POOL, sport=5000)
+        refused(lab, IP(src=B, dst=REMOTE) / ICMP(type=8, id=5001), "client_mappings")
+
+    def test_log_says_so_once_a_client(self, lab: Lab) -> None:
+        for host in (A, B):
+            words = ("event=exhausted", "reason=client_mappings", f"client={host}")
+            lab.app.wait_says(*words, f"outside={POOL}")
+            assert sum(all(w in line for w in words) for line in lab.app.lines) == 1
 
 
 class TestRate:

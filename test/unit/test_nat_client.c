@@ -109,9 +109,10 @@ START_TEST(blocks_are_one_clients_alone)
 	ck_assert_uint_ne(spinat_client_port(b, &f.ctx, IPPROTO_UDP, htons(5000)), 0);
 	ck_assert_uint_eq(spinat_blocks_used(ports), 3);
 	for (unsigned int i = 0; i < 128; i++)
-		spinat_client_release(a, f.pools, &f.recorder, IPPROTO_UDP, a->outside, port[i]);
+		spinat_client_release(
+			a, f.pools, &f.recorder, IPPROTO_UDP, a->outside, port[i], NULL);
 	ck_assert_uint_eq(a->n_blocks, 1);
-	spinat_client_release(a, f.pools, &f.recorder, IPPROTO_TCP, a->outside, port[128]);
+	spinat_client_release(a, f.pools, &f.recorder, IPPROTO_TCP, a->outside, port[128], NULL);
 	ck_assert_uint_eq(a->n_blocks, 0);
 	ck_assert_uint_eq(spinat_blocks_used(ports), 1);
 	fixture_close(&f);
@@ -186,13 +187,14 @@ START_TEST(limits_hold)
 		" client_rate = 3; } );",
 		0, 1);
 	a = client(&f, "10.0.0.5");
-	ck_assert_int_eq(spinat_client_may_map(a, &f.ctx), SPINAT_DROP_NONE);
+	ck_assert_int_eq(spinat_client_may_map(a, &f.ctx, IPPROTO_UDP), SPINAT_DROP_NONE);
 	a->mappings = 2;
-	ck_assert_int_eq(spinat_client_may_map(a, &f.ctx), SPINAT_DROP_CLIENT_MAPPINGS);
+	ck_assert_int_eq(
+		spinat_client_may_map(a, &f.ctx, IPPROTO_UDP), SPINAT_DROP_CLIENT_MAPPINGS);
 	for (int i = 0; i < 3; i++)
 		ck_assert_int_eq(spinat_client_begin(a, &f.ctx, true), SPINAT_DROP_NONE);
 	ck_assert_int_eq(spinat_client_begin(a, &f.ctx, true), SPINAT_DROP_CLIENT_RATE);
-	ck_assert_int_eq(spinat_client_may_map(a, &f.ctx), SPINAT_DROP_CLIENT_RATE);
+	ck_assert_int_eq(spinat_client_may_map(a, &f.ctx, IPPROTO_UDP), SPINAT_DROP_CLIENT_RATE);
 	/* what comes from outside is not held against it, but it counts */
 	ck_assert_int_eq(spinat_client_begin(a, &f.ctx, false), SPINAT_DROP_NONE);
 	f.ctx.now_s += 1000; /* however long: the bucket holds a second's worth */
