@@ -43,7 +43,7 @@ add(struct args *a, const char *arg)
 #define SESSION_BYTES 256
 #define BINDING_BYTES 768
 #define IKE_BYTES 512
-#define CLIENT_BYTES 96
+#define CLIENT_BYTES 132
 #define BUFFER_BYTES 2432
 #define REALM_MIB 160 /* rte_lpm takes 64 MiB and tbl8 groups, twice during a reload */
 #define BASE_MIB 160

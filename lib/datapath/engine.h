@@ -73,6 +73,9 @@ enum spinat_why {
 	SPINAT_WHY_SEND, /* to a worker: whole frame, send it on m->port */
 	SPINAT_WHY_NATT, /* to a worker: no packet, a note for its binder */
 	SPINAT_WHY_ORDER, /* to a worker: no packet, a struct spinat_order_slip */
+	SPINAT_WHY_LEASE, /* to a worker: no packet, a note that an outside address is in use */
+	SPINAT_WHY_PROPOSED, /* to a worker: may its host have this outside address? give it back */
+	SPINAT_WHY_GIVEN, /* to a worker: IPsec from inside, its host's outside address known */
 	SPINAT_WHY_ARP, /* to control: ARP frame */
 	SPINAT_WHY_RESOLVE, /* to control: IPv4 packet whose next hop has no MAC address */
 };
@@ -82,8 +85,9 @@ struct spinat_mbuf_priv {
 	uint8_t iface;
 	uint8_t hairpin; /* source already translated: now treat as from outside */
 	uint8_t pad;
-	uint16_t l3; /* RESOLVE: offset of the IPv4 header */
-	uint16_t realm; /* RESOLVE: realm to route in */
+	uint16_t l3; /* RESOLVE, PROPOSED: offset of the IPv4 header */
+	uint16_t realm; /* RESOLVE: realm to route in; PROPOSED: the host's */
+	rte_be32_t outside; /* PROPOSED, GIVEN */
 };
 
 /** What a worker has noticed and the control lcore shall log. */

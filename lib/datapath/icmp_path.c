@@ -175,17 +175,24 @@ spinat_icmp_error_in(struct spinat_worker *w, struct spinat_slot *s)
 static void
 ipsec_error_out(struct spinat_worker *w, struct spinat_slot *s, const struct spinat_meta *inner)
 {
-	const uint16_t realm = s->meta.key.realm;
-	const rte_be32_t client = inner->key.dst;
-	const rte_be32_t outside = spinat_nat_outside_of(w->snap->conf, realm, client);
+	const unsigned int owner = spinat_owner(inner->key.src, 0, w->engine->n_workers);
+	const struct spinat_client client = {.addr = inner->key.dst, .realm = s->meta.key.realm};
+	const bool choice = spinat_nat_has_choice(w->snap->conf, client.realm, client.addr);
 	struct spinat_verdict v = {.n = 0};
+	rte_be32_t outside;
 
+	if (choice && owner != w->id) {
+		spinat_hand_off(w, owner, s, s->why);
+		return;
+	}
+	outside = choice ? spinat_binder_outside(w->binder, client, inner->key.src)
+			 : spinat_nat_outside_of(w->snap->conf, client.realm, client.addr);
 	if (outside == 0)
-		spinat_drop(w, s->m, SPINAT_DROP_NO_POOL);
+		spinat_drop(w, s->m, choice ? SPINAT_DROP_ICMP_UNKNOWN : SPINAT_DROP_NO_POOL);
 	else
 		send_on(w, s, inner,
-			spinat_verdict_flow(
-				&v, SPINAT_OUT, realm, client, outside, inner->key.proto));
+			spinat_verdict_flow(&v, SPINAT_OUT, client.realm, client.addr, outside,
+				inner->key.proto));
 }
 
 void

@@ -85,6 +85,7 @@ const struct spinat_binder_ops spinat_shortcut_ops = {
 	.last_used = shortcut_last_used,
 	.count = shortcut_count,
 	.ambiguous = spi_ambiguous,
+	.renew = spinat_outside_renew,
 };
 
 static void
@@ -190,9 +191,10 @@ spinat_decide_ipsec_out(struct spinat_worker *w, struct spinat_slot *s, struct s
 	if (elsewhere(w, s, v))
 		return;
 	describe(s, &p);
-	p.outside = spinat_nat_outside_of(conf, key->realm, key->src);
+	p.outside = spinat_ipsec_outside(w, s, v);
 	if (p.outside == 0) {
-		v->drop = SPINAT_DROP_NO_POOL;
+		if (!v->taken)
+			v->drop = SPINAT_DROP_NO_POOL;
 		return;
 	}
 	if (is_static) {
@@ -305,7 +307,6 @@ spinat_natt_answered(struct spinat_worker *w, const struct spinat_slot *s, struc
 		.gateway = f->remote_addr,
 	};
 	uint32_t marker;
-	struct rte_mbuf *m;
 
 	/* the non-ESP marker of IKE is four zero bytes (RFC 3948 2.2) */
 	if (marker_at + sizeof(marker) > s->m->data_len)
@@ -313,18 +314,9 @@ spinat_natt_answered(struct spinat_worker *w, const struct spinat_slot *s, struc
 	memcpy(&marker, rte_pktmbuf_mtod_offset(s->m, void *, marker_at), sizeof(marker));
 	if (marker != 0)
 		return;
-	if (owner == w->id) {
+	if (owner == w->id)
 		tell_binder(w, &note);
-	} else {
-		m = rte_pktmbuf_alloc(w->engine->pool);
-		if (m == NULL)
-			return; /* the next answer tells it */
-		memcpy(rte_pktmbuf_append(m, sizeof(note)), &note, sizeof(note));
-		spinat_priv(m)->why = SPINAT_WHY_NATT;
-		if (rte_ring_enqueue(w->engine->workers[owner]->in, m) != 0) {
-			rte_pktmbuf_free(m);
-			return;
-		}
-	}
+	else if (!spinat_send_note(w, owner, SPINAT_WHY_NATT, &note, sizeof(note)))
+		return; /* the next answer tells it */
 	__atomic_fetch_or(&f->state, SPINAT_NATT_SEEN, __ATOMIC_RELAXED);
 }

@@ -125,6 +125,9 @@ void spinat_hand_off(
 	struct spinat_worker *w, unsigned int to, struct spinat_slot *s, enum spinat_why why);
 void spinat_punt(struct spinat_worker *w, struct rte_mbuf *m, enum spinat_why why, uint8_t iface,
 	uint16_t l3, uint16_t realm);
+/** Gives a note of some bytes to another worker. False where there is no room. */
+bool spinat_send_note(struct spinat_worker *w, unsigned int to, enum spinat_why why,
+	const void *note, uint16_t len);
 /** Owner of the state that a packet's key meets. */
 unsigned int spinat_slot_owner(
 	const struct spinat_worker *w, const struct spinat_key *key, uint8_t kind);
@@ -148,6 +151,20 @@ void spinat_natt_told(struct spinat_worker *w, struct rte_mbuf *m);
 /** An operator's order, handed over by the control lcore. Takes the mbuf. */
 void spinat_order_told(struct spinat_worker *w, struct rte_mbuf *m);
 extern const struct spinat_binder_ops spinat_shortcut_ops;
+
+/* outside_path.c */
+/**
+ * The outside address of IPsec from inside, at the owner of its gateway. 0: the pool has none, or
+ * (v->taken) the packet has gone to ask for it and comes again.
+ */
+rte_be32_t spinat_ipsec_outside(
+	struct spinat_worker *w, struct spinat_slot *s, struct spinat_verdict *v);
+/** Answers such a packet, at the owner of the host. Takes the mbuf. */
+void spinat_outside_proposed(struct spinat_worker *w, struct rte_mbuf *m);
+/** A client of the binder keeps its outside address. @param ctx struct spinat_worker */
+void spinat_outside_renew(void *ctx, struct spinat_client client, rte_be32_t outside);
+/** The same, told by another worker. Takes the mbuf. */
+void spinat_outside_renewed(struct spinat_worker *w, struct rte_mbuf *m);
 
 /* icmp_path.c */
 void spinat_icmp_error_out(struct spinat_worker *w, struct spinat_slot *s);

@@ -41,6 +41,22 @@ spinat_punt(struct spinat_worker *w, struct rte_mbuf *m, enum spinat_why why, ui
 		spinat_drop(w, m, SPINAT_DROP_PUNT_FULL);
 }
 
+bool
+spinat_send_note(struct spinat_worker *w, unsigned int to, enum spinat_why why, const void *note,
+	uint16_t len)
+{
+	struct rte_mbuf *m = rte_pktmbuf_alloc(w->engine->pool);
+
+	if (m == NULL)
+		return false;
+	memcpy(rte_pktmbuf_append(m, len), note, len);
+	spinat_priv(m)->why = why;
+	if (rte_ring_enqueue(w->engine->workers[to]->in, m) == 0)
+		return true;
+	rte_pktmbuf_free(m);
+	return false;
+}
+
 unsigned int
 spinat_slot_owner(const struct spinat_worker *w, const struct spinat_key *key, uint8_t kind)
 {

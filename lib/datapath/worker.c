@@ -48,6 +48,33 @@ tick(struct spinat_worker *w)
 	every_millisecond(w);
 }
 
+/* What comes by the ring and is not for the stages that packets go through. */
+static bool
+take_note(struct spinat_worker *w, struct rte_mbuf *m)
+{
+	const struct spinat_mbuf_priv *priv = spinat_priv(m);
+
+	switch (priv->why) {
+	case SPINAT_WHY_SEND:
+		spinat_send(w, w->engine->device_of_port[m->port], priv->iface, m);
+		return true;
+	case SPINAT_WHY_NATT:
+		spinat_natt_told(w, m);
+		return true;
+	case SPINAT_WHY_ORDER:
+		spinat_order_told(w, m);
+		return true;
+	case SPINAT_WHY_LEASE:
+		spinat_outside_renewed(w, m);
+		return true;
+	case SPINAT_WHY_PROPOSED:
+		spinat_outside_proposed(w, m);
+		return true;
+	default:
+		return false;
+	}
+}
+
 /* What other lcores have put into this worker's ring. */
 static unsigned int
 receive_ring(struct spinat_worker *w)
@@ -56,19 +83,9 @@ receive_ring(struct spinat_worker *w)
 	unsigned int n = rte_ring_sc_dequeue_burst(w->in, (void **)mbufs, SPINAT_BURST, NULL);
 	unsigned int n_packets = 0;
 
-	for (unsigned int i = 0; i < n; i++) {
-		const struct spinat_mbuf_priv *priv = spinat_priv(mbufs[i]);
-
-		if (priv->why == SPINAT_WHY_SEND)
-			spinat_send(w, w->engine->device_of_port[mbufs[i]->port], priv->iface,
-				mbufs[i]);
-		else if (priv->why == SPINAT_WHY_NATT)
-			spinat_natt_told(w, mbufs[i]);
-		else if (priv->why == SPINAT_WHY_ORDER)
-			spinat_order_told(w, mbufs[i]);
-		else
+	for (unsigned int i = 0; i < n; i++)
+		if (!take_note(w, mbufs[i]))
 			packets[n_packets++] = mbufs[i];
-	}
 	if (n_packets > 0)
 		spinat_burst_handed(w, packets, n_packets);
 	return n;

@@ -12,6 +12,8 @@
 
 /* A half-open IKE SA, or one that nobody has answered, goes after this time. */
 #define HALF_OPEN_MS 60000
+/* How often a client's outside address is said to be in use. */
+#define RENEW_MS 60000
 /* An SPI that never got an owner: seen once, or more often. */
 #define CONTEST_ONCE_MS 30000
 #define CONTEST_IDLE_MS 300000
@@ -410,6 +412,16 @@ still_ours(const struct spinat_conf *conf, const struct group *g)
 	return o != NULL && o->realm == g->key.realm;
 }
 
+/* Whoever gives the client its outside address shall know that it is in use. */
+static void
+renew(struct spinat_binder *b, uint64_t now_ms, struct member *m)
+{
+	if (b->ops.renew == NULL || m->promised || now_ms - m->renewed_ms < RENEW_MS)
+		return;
+	m->renewed_ms = now_ms;
+	b->ops.renew(b->ops.ctx, m->host->client, m->group->key.a);
+}
+
 static void
 sweep_member(
 	struct spinat_binder *b, const struct spinat_conf *conf, uint64_t now_ms, struct member *m)
@@ -422,6 +434,7 @@ sweep_member(
 	}
 	ipsec_credit_age(m, conf, now_ms);
 	ipsec_inquire(b, now_ms, m);
+	renew(b, now_ms, m);
 	ipsec_member_release(b, m);
 }
 

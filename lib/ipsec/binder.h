@@ -75,6 +75,8 @@ struct spinat_binder_ops {
 	void (*count)(void *ctx, uint32_t handle, uint64_t *packets, uint64_t *bytes);
 	/** An inbound SPI turned out to be undecidable: an operator may decide. NULL: nobody listens. */
 	void (*ambiguous)(void *ctx, const struct spinat_ambiguous *a);
+	/** A client has IPsec state with its outside address, said once a minute. NULL: nobody asks. */
+	void (*renew)(void *ctx, struct spinat_client client, rte_be32_t outside);
 	void *ctx;
 };
 
@@ -141,6 +143,19 @@ void spinat_binder_ike_inbound(struct spinat_binder *b, const struct spinat_conf
  */
 bool spinat_binder_quoted(const struct spinat_binder *b, const struct spinat_ipsec_pkt *p,
 	uint64_t ike_init_spi, struct spinat_client *client);
+
+/** The outside address of a client's IPsec with a gateway; 0 where there is no state of it. */
+rte_be32_t spinat_binder_outside(
+	const struct spinat_binder *b, struct spinat_client client, rte_be32_t gateway);
+
+/**
+ * The outside address for a client that turns to a gateway for the first time: the one of its
+ * realm's pool with the fewest clients of this gateway that need their SPIs told apart (of 64
+ * addresses, where there are more). It is promised, so that the next client gets another one, until
+ * the client's first packet says which it has become or the sweep comes by. The pool is not empty.
+ */
+rte_be32_t spinat_binder_propose(struct spinat_binder *b, const struct spinat_conf *conf,
+	uint64_t now_ms, struct spinat_client client, rte_be32_t gateway);
 
 /** What an operator decides about an inbound SPI. */
 struct spinat_order {

@@ -118,6 +118,8 @@ struct member {
 	uint8_t inquiries;
 	bool live; /* ESP, or IKE past phase 1: inbound ESP may be for it */
 	bool natt;
+	bool promised; /* no state yet: it is asked whether the client may have this outside address */
+	uint64_t renewed_ms; /* the outside address was last said to be in use */
 	struct credit credits[CREDITS_MAX]; /* oldest first */
 	uint64_t last_ms;
 	uint64_t offered_ms; /* an unknown IKE SA was last offered to it */
@@ -181,6 +183,7 @@ struct group {
 	struct member_list open;
 	struct contest_list contests;
 	struct ike_list offered; /* IKE SAs without a client */
+	uint32_t n_natt; /* members that need no ESP binding */
 	uint32_t n_members, n_live, n_open, n_contests, n_inquiries, n_offered;
 	bool used;
 	uint8_t ttl; /* usual TTL of the gateway's packets; 0: not known */
@@ -297,6 +300,8 @@ struct member *ipsec_member_get(
 	struct spinat_binder *b, uint64_t now_ms, const struct spinat_ipsec_pkt *p);
 /** Inbound ESP may be for it from now on. */
 void ipsec_member_live(struct member *m);
+/** It talks NAT-T with the gateway, or does so no more. */
+void ipsec_member_natt(struct member *m, bool natt);
 /** Frees all that a member has, and the member. */
 void ipsec_member_purge(struct spinat_binder *b, struct member *m);
 /** Frees a member that has nothing left, and with the last one its group. */

@@ -239,7 +239,7 @@ set_flags(struct member *m, uint8_t flags)
 {
 	if (flags & SPINAT_ROW_LIVE && !m->live)
 		ipsec_member_live(m);
-	m->natt = flags & SPINAT_ROW_NATT;
+	ipsec_member_natt(m, flags & SPINAT_ROW_NATT);
 }
 
 static uint64_t

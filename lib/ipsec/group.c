@@ -3,7 +3,12 @@
  */
 #include <string.h>
 
+#include <rte_jhash.h>
+
 #include "binder_internal.h"
+
+/* Addresses of a pool that are compared for one client. */
+#define POOL_LOOKED_AT 64u
 
 static struct ipsec_key
 host_key(struct spinat_client c)
@@ -119,7 +124,13 @@ ipsec_member_get(struct spinat_binder *b, uint64_t now_ms, const struct spinat_i
 	struct host *h;
 	struct group *g;
 
+	if (m != NULL && m->promised && m->group->key.a != p->outside) {
+		/* it had another address already */
+		ipsec_member_release(b, m);
+		m = ipsec_index_find(b, &key);
+	}
 	if (m != NULL) {
+		m->promised = false;
 		m->last_ms = now_ms;
 		return m;
 	}
@@ -153,9 +164,16 @@ ipsec_member_get(struct spinat_binder *b, uint64_t now_ms, const struct spinat_i
 }
 
 void
+ipsec_member_natt(struct member *m, bool natt)
+{
+	m->group->n_natt += (uint32_t)natt - (uint32_t)m->natt;
+	m->natt = natt;
+}
+
+void
 ipsec_member_live(struct member *m)
 {
-	m->natt = false;
+	ipsec_member_natt(m, false);
 	if (m->live)
 		return;
 	m->live = true;
@@ -185,6 +203,7 @@ ipsec_member_release(struct spinat_binder *b, struct member *m)
 	if (m->n_in > 0 || m->n_out > 0 || m->n_ikes > 0 || m->n_credits > 0 || m->n_second > 0)
 		return;
 	member_dead(m);
+	ipsec_member_natt(m, false);
 	ipsec_contest_forget(b, m);
 	ipsec_ike_forget(m);
 	ipsec_index_del(b, &key);
@@ -245,6 +264,53 @@ ipsec_passthrough(const struct spinat_binder *b, const struct spinat_conf *conf,
 	return false;
 }
 
+rte_be32_t
+spinat_binder_outside(
+	const struct spinat_binder *b, struct spinat_client client, rte_be32_t gateway)
+{
+	const struct member *m = ipsec_member_find(b, client, gateway);
+
+	return m != NULL && !m->promised ? m->group->key.a : 0;
+}
+
+/* Clients of a gateway through an outside address that may need their SPIs told apart. */
+static uint32_t
+crowd(const struct spinat_binder *b, uint16_t realm, rte_be32_t outside, rte_be32_t gateway)
+{
+	const struct group *g = ipsec_group_find(b, realm, outside, gateway);
+
+	return g != NULL ? g->n_members - g->n_natt : 0;
+}
+
+rte_be32_t
+spinat_binder_propose(struct spinat_binder *b, const struct spinat_conf *conf, uint64_t now_ms,
+	struct spinat_client client, rte_be32_t gateway)
+{
+	const struct spinat_realm_conf *r = &conf->realms[client.realm];
+	const uint32_t start = rte_jhash_3words(client.addr, client.realm, gateway, b->salt);
+	struct spinat_ipsec_pkt p = {.client = client, .gateway = gateway};
+	struct member *m = ipsec_member_find(b, client, gateway);
+	uint32_t i, n, least = UINT32_MAX;
+
+	if (m != NULL)
+		return m->group->key.a;
+	for (i = 0; i < RTE_MIN(r->n_addrs, POOL_LOOKED_AT) && least > 0; i++) {
+		const rte_be32_t *addrs = &conf->pool_addrs[r->first_addr];
+		const rte_be32_t addr = addrs[(start % r->n_addrs + i) % r->n_addrs];
+
+		n = crowd(b, client.realm, addr, gateway);
+		if (n < least) {
+			least = n;
+			p.outside = addr;
+		}
+	}
+	/* who asks next must see it: without room it is proposed all the same */
+	m = ipsec_member_get(b, now_ms, &p);
+	if (m != NULL)
+		m->promised = true;
+	return p.outside;
+}
+
 void
 spinat_binder_natt(struct spinat_binder *b, uint64_t now_ms, struct spinat_client client,
 	rte_be32_t outside, rte_be32_t gateway)
@@ -253,7 +319,7 @@ spinat_binder_natt(struct spinat_binder *b, uint64_t now_ms, struct spinat_clien
 
 	if (m == NULL || m->group->key.a != outside)
 		return;
-	m->natt = true;
+	ipsec_member_natt(m, true);
 	m->last_ms = now_ms;
 	while (m->n_credits > 0)
 		ipsec_credit_drop(m, 0);

@@ -6,6 +6,8 @@
 #include "nat/deterministic.h"
 #include "nat/nat.h"
 
+#define LEASES_SHARE 32 /* a lease lasts long: so few are looked at for so many flows */
+
 enum tcp_phase { TCP_OPENING, TCP_ESTABLISHED, TCP_CLOSING };
 
 static enum tcp_phase
@@ -128,6 +130,7 @@ spinat_nat_sweep(
 
 	spinat_table_reclaim(t, budget);
 	spinat_mappings_tick(nat->mappings, nat->pools, conf, now_s);
+	spinat_leases_sweep(nat->leases, now_s, budget / LEASES_SHARE);
 	if (nat->generation != conf->generation) {
 		nat->generation = conf->generation;
 		spinat_recorder_update(&nat->recorder, conf);

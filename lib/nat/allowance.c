@@ -9,10 +9,8 @@
 
 #define WELL_KNOWN_LAST 1023
 
-/* A reload may have taken the address that a client had out of its pool: then it gets another one,
- * and has two while the old mappings end. */
-static rte_be32_t
-outside_of(const struct spinat_client_ctx *ctx, const struct spinat_nat_client *client)
+rte_be32_t
+spinat_client_outside(const struct spinat_client_ctx *ctx, const struct spinat_nat_client *client)
 {
 	const struct spinat_outside_addr *o = spinat_conf_outside(ctx->conf, client->outside);
 
@@ -52,11 +50,13 @@ spinat_client_get(struct spinat_clients *c, const struct spinat_client_ctx *ctx,
 
 	*row = spinat_client_find(c, realm, inside);
 	if (*row != SPINAT_CLIENT_NONE) {
-		now = outside_of(ctx, &c->rows[*row]);
+		now = spinat_client_outside(ctx, &c->rows[*row]);
 		if (now != c->rows[*row].outside)
 			move_client(&c->rows[*row], ctx, now);
 		return now != 0 ? SPINAT_DROP_NONE : SPINAT_DROP_NO_POOL;
 	}
+	if (outside == 0)
+		outside = spinat_lease_find(ctx->leases, ctx->conf, realm, inside);
 	if (outside == 0)
 		outside = spinat_pool_address(ctx->conf, realm, inside);
 	if (outside == 0)

@@ -11,6 +11,7 @@
 
 #include "config/conf.h"
 #include "nat/client.h"
+#include "nat/lease.h"
 #include "nat/pool.h"
 #include "nat/port_hold.h"
 #include "nat/record.h"
@@ -28,17 +29,23 @@ struct spinat_client_ctx {
 	uint16_t worker, n_workers;
 	uint32_t now_s;
 	struct spinat_recorder *recorder;
+	const struct spinat_leases *leases; /* where outside addresses of new clients may be */
 	bool restoring; /* from before a restart: does not count against the rate */
 };
 
 /**
  * The row of an inside host, a new one where it has none.
  *
- * @param outside its outside address where the row is new; 0: as the pool says
+ * @param outside its outside address where the row is new; 0: as its lease or the pool says
  * @return SPINAT_DROP_NONE; SPINAT_DROP_CLIENTS_FULL; SPINAT_DROP_NO_POOL
  */
 enum spinat_drop spinat_client_get(struct spinat_clients *c, const struct spinat_client_ctx *ctx,
 	uint16_t realm, rte_be32_t inside, rte_be32_t outside, uint32_t *row);
+
+/** The outside address of new mappings of a client. A reload may have taken the one that it had out of
+ * its pool: then it gets another one, and has two while the old mappings end. */
+rte_be32_t spinat_client_outside(
+	const struct spinat_client_ctx *ctx, const struct spinat_nat_client *client);
 
 /** Whether the limits of its realm let a host have one mapping more of this protocol. */
 enum spinat_drop spinat_client_may_map(

@@ -272,6 +272,15 @@ spinat_mapping_prefetch(const struct spinat_mappings *m, const struct spinat_key
 	spinat_client_prefetch(&m->clients, key->realm, key->src);
 }
 
+rte_be32_t
+spinat_mapping_outside(const struct spinat_mappings *m, const struct spinat_client_ctx *ctx,
+	uint16_t realm, rte_be32_t inside)
+{
+	const uint32_t row = spinat_client_find(&m->clients, realm, inside);
+
+	return row != SPINAT_CLIENT_NONE ? spinat_client_outside(ctx, &m->clients.rows[row]) : 0;
+}
+
 uint32_t
 spinat_mapping_find(
 	const struct spinat_mappings *m, rte_be32_t out_addr, rte_be16_t out_port, uint8_t proto)

@@ -82,6 +82,10 @@ enum spinat_drop spinat_mapping_restore(struct spinat_mappings *m,
 /** Brings nearer what spinat_mapping_get reads for a packet from inside. */
 void spinat_mapping_prefetch(const struct spinat_mappings *m, const struct spinat_key *key);
 
+/** Outside address of a host that has mappings, or 0. */
+rte_be32_t spinat_mapping_outside(const struct spinat_mappings *m,
+	const struct spinat_client_ctx *ctx, uint16_t realm, rte_be32_t inside);
+
 /** Mapping of an outside endpoint, or SPINAT_MAPPING_NONE. */
 uint32_t spinat_mapping_find(
 	const struct spinat_mappings *m, rte_be32_t out_addr, rte_be16_t out_port, uint8_t proto);

@@ -43,7 +43,9 @@ spinat_nat_create(const struct spinat_conf *conf, uint16_t worker, uint16_t n_wo
 	nat->table = spinat_table_create(name, sessions + shortcuts, qsbr, socket_id);
 	snprintf(name, sizeof(name), "map%u", worker);
 	nat->mappings = spinat_mappings_create(name, &size, socket_id);
-	if (nat->table == NULL || nat->mappings == NULL ||
+	snprintf(name, sizeof(name), "lease%u", worker);
+	nat->leases = spinat_leases_create(name, size.clients, socket_id);
+	if (nat->table == NULL || nat->mappings == NULL || nat->leases == NULL ||
 		spinat_recorder_create(&nat->recorder, conf, worker, socket_id) != 0) {
 		spinat_nat_free(nat);
 		return NULL;
@@ -59,6 +61,7 @@ spinat_nat_free(struct spinat_nat *nat)
 		return;
 	spinat_table_free(nat->table);
 	spinat_mappings_free(nat->mappings);
+	spinat_leases_free(nat->leases);
 	spinat_recorder_free(&nat->recorder);
 	rte_free(nat);
 }
@@ -72,8 +75,9 @@ static_outside(const struct spinat_static_conf *s, rte_be32_t inside)
 	return (s->outside & ~rte_cpu_to_be_32(host)) | (inside & rte_cpu_to_be_32(host));
 }
 
-rte_be32_t
-spinat_nat_outside_of(const struct spinat_conf *conf, uint16_t realm, rte_be32_t inside)
+/* The outside address that the configuration gives an inside host for IPsec, or 0. */
+static rte_be32_t
+configured_outside(const struct spinat_conf *conf, uint16_t realm, rte_be32_t inside)
 {
 	const struct spinat_static_conf *s = spinat_conf_static_inside(conf, realm, inside);
 
@@ -83,7 +87,24 @@ spinat_nat_outside_of(const struct spinat_conf *conf, uint16_t realm, rte_be32_t
 		if (conf->redirects[i].proto == 0 && conf->redirects[i].inside == inside &&
 			conf->redirects[i].realm == realm)
 			return conf->redirects[i].outside;
-	return spinat_pool_address(conf, realm, inside);
+	return 0;
+}
+
+rte_be32_t
+spinat_nat_outside_of(const struct spinat_conf *conf, uint16_t realm, rte_be32_t inside)
+{
+	const rte_be32_t outside = configured_outside(conf, realm, inside);
+
+	return outside != 0 ? outside : spinat_pool_address(conf, realm, inside);
+}
+
+bool
+spinat_nat_has_choice(const struct spinat_conf *conf, uint16_t realm, rte_be32_t inside)
+{
+	const struct spinat_realm_conf *r = &conf->realms[realm];
+
+	return r->n_addrs > 1 && r->port_allocation != SPINAT_PORTS_DETERMINISTIC &&
+	       configured_outside(conf, realm, inside) == 0;
 }
 
 /* Redirection that an inside server's own packets fall under. */
@@ -260,7 +281,23 @@ client_ctx(struct spinat_nat *nat, const struct spinat_conf *conf, uint32_t now_
 		.now_s = now_s,
 		.restoring = nat->restoring,
 		.recorder = &nat->recorder,
+		.leases = nat->leases,
 	};
+}
+
+rte_be32_t
+spinat_nat_lease(struct spinat_nat *nat, const struct spinat_conf *conf, uint16_t realm,
+	rte_be32_t inside, rte_be32_t wish, uint32_t now_s)
+{
+	const struct spinat_client_ctx ctx = client_ctx(nat, conf, now_s);
+	rte_be32_t outside = spinat_mapping_outside(nat->mappings, &ctx, realm, inside);
+
+	if (outside == 0)
+		outside = spinat_lease_find(nat->leases, conf, realm, inside);
+	if (outside == 0)
+		outside = wish;
+	spinat_lease_renew(nat->leases, realm, inside, outside, now_s);
+	return outside;
 }
 
 /* On failure a mapping that no other session holds is gone. */

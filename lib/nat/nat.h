@@ -9,6 +9,7 @@
 
 #include "config/conf.h"
 #include "nat/flow.h"
+#include "nat/lease.h"
 #include "nat/mapping.h"
 #include "nat/pool.h"
 #include "nat/record.h"
@@ -25,6 +26,7 @@
 struct spinat_nat {
 	struct spinat_table *table;
 	struct spinat_mappings *mappings;
+	struct spinat_leases *leases;
 	struct spinat_pools *pools; /* shared; this worker writes its own blocks only */
 	uint16_t worker, n_workers;
 	uint32_t sessions, max_sessions; /* SPI flows are counted by the binder's limits */
@@ -72,8 +74,19 @@ struct spinat_spi_flow {
 struct spinat_flow *spinat_nat_install_spi(
 	struct spinat_nat *nat, const struct spinat_spi_flow *s, uint32_t now_s);
 
-/** Outside address of an inside host: static, IPsec redirection, else pool; 0 where none. */
+/** Outside address of an inside host: static, IPsec redirection, else pool; 0 where none. The pool's
+ * is the one that it gets where nothing else has given it another one. */
 rte_be32_t spinat_nat_outside_of(const struct spinat_conf *conf, uint16_t realm, rte_be32_t inside);
+
+/** Whether the pool has a choice for this host, so that it may have another address than that. */
+bool spinat_nat_has_choice(const struct spinat_conf *conf, uint16_t realm, rte_be32_t inside);
+
+/**
+ * The outside address of a host that runs IPsec, kept for it from now on for SPINAT_LEASE_S (paired
+ * pooling, RFC 4787 REQ-2): the one that it has, else the one wished for. Owner of the host only.
+ */
+rte_be32_t spinat_nat_lease(struct spinat_nat *nat, const struct spinat_conf *conf, uint16_t realm,
+	rte_be32_t inside, rte_be32_t wish, uint32_t now_s);
 
 /** Worker that owns the state a packet from outside meets (kinds FLOW, OTHER). Any lcore. */
 unsigned int spinat_nat_owner_in(

@@ -149,6 +149,7 @@ make_session(struct spinat_nat *nat, const struct spinat_conf *conf, const struc
 		.n_workers = nat->n_workers,
 		.now_s = now_s,
 		.recorder = &nat->recorder,
+		.leases = nat->leases,
 		.restoring = true,
 	};
 	const struct spinat_mapping_request req = {

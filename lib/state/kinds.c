@@ -36,6 +36,17 @@ binder_of(const struct spinat_engine *e, const struct spinat_row_owner *o)
 	return e->workers[spinat_owner(o->gateway, 0, e->n_workers)]->binder;
 }
 
+/* The client keeps its outside address, whichever of its packets comes first. */
+static void
+keep_outside(struct spinat_engine *e, const struct spinat_row_owner *o, uint64_t now_ms)
+{
+	const struct spinat_conf *conf = e->snapshot->conf;
+
+	if (spinat_nat_has_choice(conf, o->realm, o->client))
+		spinat_nat_lease(e->workers[spinat_owner(o->client, o->realm, e->n_workers)]->nat,
+			conf, o->realm, o->client, o->outside, now_ms / 1000);
+}
+
 static enum spinat_restored
 outcome(enum spinat_binder_restored done)
 {
@@ -51,23 +62,26 @@ outcome(enum spinat_binder_restored done)
 	return outcomes[done];
 }
 
-#define BINDER_SOURCE(what, type, count, save_, restore_)                                          \
-	static uint32_t what##_count(const struct spinat_worker *w)                                \
-	{                                                                                          \
-		return count(w->binder);                                                           \
-	}                                                                                          \
-	static unsigned int what##_save(                                                           \
-		const struct spinat_worker *w, uint32_t index, uint64_t at_ms, void *rows)         \
-	{                                                                                          \
-		return save_(w->binder, index, at_ms, rows);                                       \
-	}                                                                                          \
-	static enum spinat_restored what##_restore(                                                \
-		struct spinat_engine *e, const void *row, uint64_t now_ms, uint64_t down_ms)       \
-	{                                                                                          \
-		const type *r = row;                                                               \
-                                                                                                   \
-		return outcome(                                                                    \
-			restore_(binder_of(e, &r->owner), e->snapshot->conf, r, now_ms, down_ms)); \
+#define BINDER_SOURCE(what, type, count, save_, restore_)                                         \
+	static uint32_t what##_count(const struct spinat_worker *w)                               \
+	{                                                                                         \
+		return count(w->binder);                                                          \
+	}                                                                                         \
+	static unsigned int what##_save(                                                          \
+		const struct spinat_worker *w, uint32_t index, uint64_t at_ms, void *rows)        \
+	{                                                                                         \
+		return save_(w->binder, index, at_ms, rows);                                      \
+	}                                                                                         \
+	static enum spinat_restored what##_restore(                                               \
+		struct spinat_engine *e, const void *row, uint64_t now_ms, uint64_t down_ms)      \
+	{                                                                                         \
+		const type *r = row;                                                              \
+		enum spinat_binder_restored done =                                                \
+			restore_(binder_of(e, &r->owner), e->snapshot->conf, r, now_ms, down_ms); \
+                                                                                                  \
+		if (done == SPINAT_BINDER_RESTORED)                                               \
+			keep_outside(e, &r->owner, now_ms);                                       \
+		return outcome(done);                                                             \
 	}
 
 BINDER_SOURCE(ike, struct spinat_ike_sa_row, spinat_binder_ike_rows, spinat_binder_save_ike,

@@ -373,7 +373,7 @@ class TestTunnels:
         crash(lab)
         for (packet, tunnel), seen in zip(sent, outside):
             lab.outside.send(wire.error_about(TRANSIT, POOL, 3, 4, wire.quoted(seen, 8), 1300))
-            quote = wire.quoted(bytes(packet), 8, hops=4)
+            quote = wire.quoted(wire.with_id(bytes(packet), seen), 8, hops=4)
             expected = wire.error_about(TRANSIT, tunnel.client, 3, 4, quote, 1300, ttl=63)
             wire.assert_same(lab.inside.receive().ip_bytes, expected)
         lab.silent()

@@ -8,5 +8,6 @@
 
 /* Cases of the binder's test that have a file of their own. */
 TCase *test_ipsec_order(void);
+TCase *test_ipsec_outside(void);
 
 #endif

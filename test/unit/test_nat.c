@@ -670,6 +670,7 @@ nat_suite(void)
 	suite_add_tcase(s, t);
 	suite_add_tcase(s, nat_index_cases());
 	suite_add_tcase(s, nat_client_case());
+	suite_add_tcase(s, nat_lease_case());
 	suite_add_tcase(s, nat_tcp_case());
 	return s;
 }

@@ -8,6 +8,7 @@
 
 /* Test cases of lib/nat that stand in files of their own. */
 TCase *nat_client_case(void);
+TCase *nat_lease_case(void);
 TCase *nat_tcp_case(void);
 
 #endif

@@ -20,6 +20,7 @@ struct fixture {
 	struct spinat_pools *pools;
 	struct spinat_clients clients;
 	struct spinat_recorder recorder;
+	struct spinat_leases *leases;
 	struct spinat_client_ctx ctx;
 };
 
@@ -54,12 +55,15 @@ fixture_open(struct fixture *f, const char *more, uint16_t worker, uint16_t n_wo
 	ck_assert_ptr_nonnull(f->pools);
 	ck_assert_int_eq(spinat_clients_create(&f->clients, "client", 64, SOCKET_ID_ANY), 0);
 	ck_assert_int_eq(spinat_pools_attach(f->pools, f->conf), 0);
+	f->leases = spinat_leases_create("lease", 4, SOCKET_ID_ANY);
+	ck_assert_ptr_nonnull(f->leases);
 	f->ctx = (struct spinat_client_ctx){.conf = f->conf,
 		.pools = f->pools,
 		.worker = worker,
 		.n_workers = n_workers,
 		.now_s = 100,
-		.recorder = &f->recorder};
+		.recorder = &f->recorder,
+		.leases = f->leases};
 	f->recorder = (struct spinat_recorder){.ring = NULL};
 }
 
@@ -67,6 +71,7 @@ static void
 fixture_close(struct fixture *f)
 {
 	spinat_clients_free(&f->clients);
+	spinat_leases_free(f->leases);
 	spinat_pools_free(f->pools);
 	spinat_conf_free(f->conf);
 }
