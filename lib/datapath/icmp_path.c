@@ -51,6 +51,16 @@ read_quote(struct spinat_worker *w, struct spinat_slot *s, struct spinat_meta *i
 	return drop == SPINAT_DROP_NONE;
 }
 
+/* The port or identifier that the quote has on the other side. A query from outside to a static host
+ * has its identifier in its sender's port, which nobody translates. */
+static rte_be16_t
+quoted_port(const struct spinat_meta *inner, const struct spinat_flow *f, enum spinat_dir dir)
+{
+	if (f->proto == IPPROTO_ICMP && f->new_port[SPINAT_OUT] == f->new_port[SPINAT_IN])
+		return inner->key.sport | inner->key.dport; /* one of them is 0 */
+	return f->new_port[dir];
+}
+
 /* Rewrites the error and sends it on: its own header through a flow that changes one address, which
  * forwarding does, TTL included; the quote and its checksums here. */
 static void
@@ -61,8 +71,8 @@ send_on(struct spinat_worker *w, struct spinat_slot *s, const struct spinat_meta
 	const struct spinat_icmp_rewrite rw = {
 		.outer_src = s->meta.key.src,
 		.outer_dst = s->meta.key.dst,
-		.quoted_addr = f->new_addr[in ? SPINAT_IN : SPINAT_OUT],
-		.quoted_port = f->new_port[in ? SPINAT_IN : SPINAT_OUT],
+		.quoted_addr = f->new_addr[s->meta.key.dir],
+		.quoted_port = quoted_port(inner, f, s->meta.key.dir),
 		.quoted_is_src = in,
 	};
 	struct spinat_verdict v = {.n = 0};

@@ -71,6 +71,21 @@ class TestStatic(Static):
         reply = IP(src=SERVER, dst=REMOTE) / ICMP(type=0, id=9) / b"ping"
         lab.out(reply, src=SERVER_OUTSIDE, sport=9)
 
+    def test_errors_about_pings(self, lab: Lab) -> None:
+        """Whoever has asked, the quote has his identifier."""
+        request = IP(src=REMOTE, dst=SERVER_OUTSIDE) / ICMP(type=8, id=77) / b"x"
+        got = lab.back(request, dst=SERVER).ip_bytes
+        lab.inside.send(wire.error_about(SERVER, REMOTE, 3, 10, got))
+        quote = wire.quoted(bytes(request), hops=1)
+        expected = wire.error_about(SERVER_OUTSIDE, REMOTE, 3, 10, quote, ttl=63)
+        wire.assert_sent(lab.outside.receive().ip_bytes, expected)
+        reply = IP(src=SERVER, dst=REMOTE) / ICMP(type=0, id=77) / b"x"
+        got = lab.out(reply, src=SERVER_OUTSIDE).ip_bytes
+        lab.outside.send(wire.error_about(TRANSIT, SERVER_OUTSIDE, 11, 0, wire.quoted(got)))
+        quote = wire.quoted(wire.with_id(bytes(reply), got), hops=4)
+        expected = wire.error_about(TRANSIT, SERVER, 11, 0, quote, ttl=63)
+        wire.assert_same(lab.inside.receive().ip_bytes, expected)
+
     def test_esp_and_ike_from_anyone(self, lab: Lab) -> None:
         for gateway in ("203.0.113.10", "203.0.113.11"):
             sa, tunnel = IkeSa(), Tunnel(SERVER, gateway)
