@@ -384,7 +384,7 @@ spinat_control_run(struct spinat_control *c)
 			spinat_neigh_tick(c->neigh, now_ms);
 			c->next_tick_ms = now_ms + TICK_MS;
 		}
-		spinat_events_serve(c->events);
+		spinat_events_serve(c->events, c->records);
 		spinat_orders_serve(c->orders);
 		serve_reload(c);
 		serve_checkpoint(c, now_ms);

@@ -93,7 +93,8 @@ log_ah_rejected(struct spinat_events *v, const struct spinat_event *event)
 
 /* Once a minute for each client and reason (RFC 6888 REQ-11 C), and no more lines than fit. */
 static void
-log_exhausted(struct spinat_events *v, const struct spinat_event *event)
+log_exhausted(
+	struct spinat_events *v, const struct spinat_event *event, struct spinat_records *records)
 {
 	const rte_be32_t address = event->exhausted.client;
 	const uint16_t realm = event->exhausted.realm, reason = event->exhausted.reason;
@@ -113,6 +114,7 @@ log_exhausted(struct spinat_events *v, const struct spinat_event *event)
 	LOG(WARNING, "event=exhausted reason=%s realm=%u client=%s outside=%s text=\"%s\"",
 		spinat_drop_info[reason].name, realm, client, outside,
 		spinat_drop_info[reason].text);
+	spinat_records_refused(records, event, pool);
 }
 
 /* Begins the next minute of log_exhausted. */
@@ -175,7 +177,7 @@ log_ambiguous(struct spinat_events *v, const struct spinat_ambiguous *a)
 }
 
 void
-spinat_events_serve(struct spinat_events *v)
+spinat_events_serve(struct spinat_events *v, struct spinat_records *records)
 {
 	struct spinat_event event;
 
@@ -186,7 +188,7 @@ spinat_events_serve(struct spinat_events *v)
 		if (event.type == SPINAT_EVENT_AH_REJECTED)
 			log_ah_rejected(v, &event);
 		else if (event.type == SPINAT_EVENT_EXHAUSTED)
-			log_exhausted(v, &event);
+			log_exhausted(v, &event, records);
 		else
 			log_ambiguous(v, &event.ambiguous);
 	}

@@ -4,6 +4,7 @@
 #ifndef SPINAT_APP_EVENTS_H
 #define SPINAT_APP_EVENTS_H
 
+#include "records.h"
 #include "datapath/engine.h"
 
 /* What workers have noticed, as lines of the log. Control lcore only. */
@@ -14,7 +15,7 @@ struct spinat_events;
 struct spinat_events *spinat_events_create(struct spinat_engine *e);
 void spinat_events_free(struct spinat_events *v);
 
-/** Logs what is in the engine's ring of events, some of it. */
-void spinat_events_serve(struct spinat_events *v);
+/** Logs what is in the engine's ring of events, some of it, and records what is to be recorded. */
+void spinat_events_serve(struct spinat_events *v, struct spinat_records *records);
 
 #endif

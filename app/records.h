@@ -6,7 +6,7 @@
 
 #include "datapath/engine.h"
 
-/* Records of sessions and port blocks as lines of text in a file. Control lcore only. */
+/* Records of sessions and port blocks, as lines of text in a file or as IPFIX. Control lcore only. */
 
 struct spinat_records;
 
@@ -24,7 +24,11 @@ void spinat_records_free(struct spinat_records *r);
 /** Opens the file anew, for a program that has moved it away. Goes on with the old one if it can't. */
 void spinat_records_reopen(struct spinat_records *r);
 
-/** Writes what the workers have recorded, some of it. @return lines written */
+/** Writes what the workers have recorded, some of it. @return how many records */
 unsigned int spinat_records_serve(struct spinat_records *r);
+
+/** Writes that a client got no state, where that is wanted. @param outside its outside address */
+void spinat_records_refused(
+	struct spinat_records *r, const struct spinat_event *event, rte_be32_t outside);
 
 #endif

@@ -64,6 +64,7 @@ check_process(const struct change *c)
 		same_number(c, "workers", from->workers, to->workers) != 0 ||
 		same_text(c, "lcores", from->lcores, to->lcores) != 0 ||
 		same_text(c, "records.file", from->records.file, to->records.file) != 0 ||
+		same_text(c, "records.ipfix", from->records.ipfix, to->records.ipfix) != 0 ||
 		same_number(c, "memory", from->memory, to->memory) != 0 ||
 		same_number(c, "hugepages", from->hugepages, to->hugepages) != 0)
 		return -EBUSY;

@@ -64,6 +64,7 @@ enum spinat_transport { SPINAT_UDP, SPINAT_TCP, SPINAT_ICMP, SPINAT_TRANSPORTS }
 enum spinat_ah_mode { SPINAT_AH_REJECT, SPINAT_AH_TRANSLATE, SPINAT_AH_EXEMPT };
 enum spinat_ike_port { SPINAT_IKE_KEEP, SPINAT_IKE_TRANSLATE };
 /* What becomes of a SYN from outside that nobody asked for (RFC 5382 REQ-4). */
+enum spinat_ipfix_transport { SPINAT_IPFIX_FILE, SPINAT_IPFIX_UDP, SPINAT_IPFIX_TCP };
 enum spinat_unsolicited_syn { SPINAT_SYN_UNREACHABLE, SPINAT_SYN_DROP };
 enum spinat_passthrough { SPINAT_PASS_OFF, SPINAT_PASS_SOLE, SPINAT_PASS_HOST };
 enum spinat_ambiguity {
@@ -286,10 +287,14 @@ struct spinat_conf {
 		int line;
 	} checkpoint;
 
-	/* who had which outside endpoint when */
+	/* who had which outside endpoint when: text in a file, or IPFIX. Both empty: nobody keeps it */
 	struct {
-		char file[SPINAT_PATH_LEN]; /* empty: nobody keeps that */
-		bool sessions, blocks;
+		char file[SPINAT_PATH_LEN];
+		char ipfix[SPINAT_PATH_LEN]; /* as it is written in the configuration */
+		enum spinat_ipfix_transport transport; /* of ipfix; of its file, or */
+		rte_be32_t collector; /* to this address */
+		rte_be16_t collector_port;
+		bool sessions, blocks, refusals;
 		bool destinations; /* remotes of sessions too */
 	} records;
 
@@ -350,6 +355,13 @@ void spinat_conf_print(const struct spinat_conf *conf, FILE *out);
  */
 int spinat_conf_driver(const struct spinat_conf *conf, const char *driver,
 	struct spinat_driver_conf *out, struct spinat_conf_error *err);
+
+/** Whether records are kept at all. */
+static inline bool
+spinat_conf_records(const struct spinat_conf *conf)
+{
+	return conf->records.file[0] != '\0' || conf->records.ipfix[0] != '\0';
+}
 
 /** Where the search for an outside address begins. */
 static inline uint32_t

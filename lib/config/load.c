@@ -8,6 +8,7 @@
 #include <rte_log.h>
 
 #include "config/sections.h"
+#include "config/text.h"
 
 /* The top level of the file, its groups of plain numbers, and the order of a load. */
 
@@ -53,11 +54,38 @@ read_records_file(
 	return conf_read_text(l, s, f, out);
 }
 
+/* Protocol, address and port of a collector, or a file. */
+static int
+read_ipfix(struct conf_loader *l, const config_setting_t *s, const struct conf_field *f, void *out)
+{
+	const char *text = config_setting_get_string(s);
+	struct spinat_conf *conf = l->conf;
+	char protocol[4], addr[16], digits[6], rest;
+	unsigned long port;
+
+	if (text == NULL || text[0] == '/')
+		return read_records_file(l, s, f, out);
+	if (sscanf(text, "%3[a-z]:%15[0-9.]:%5[0-9]%c", protocol, addr, digits, &rest) != 3 ||
+		(strcmp(protocol, "udp") != 0 && strcmp(protocol, "tcp") != 0) ||
+		!conf_parse_addr(addr, &conf->records.collector))
+		return conf_expected_field(l, s, f);
+	port = strtoul(digits, NULL, 10);
+	if (port == 0 || port > UINT16_MAX)
+		return conf_expected_field(l, s, f);
+	conf->records.transport = protocol[0] == 'u' ? SPINAT_IPFIX_UDP : SPINAT_IPFIX_TCP;
+	conf->records.collector_port = rte_cpu_to_be_16(port);
+	return conf_read_text(l, s, f, out);
+}
+
 static const struct conf_field records_fields[] = {
-	CONF_VALUE(struct spinat_conf, records.file, "file", read_records_file, true,
+	CONF_VALUE(struct spinat_conf, records.file, "file", read_records_file, false,
 		"the absolute path of a file, of at most 255 characters"),
+	CONF_VALUE(struct spinat_conf, records.ipfix, "ipfix", read_ipfix, false,
+		"a collector as udp:192.0.2.50:4739 or tcp:192.0.2.50:4739, or the absolute path "
+		"of a file, of at most 255 characters"),
 	CONF_BOOL(struct spinat_conf, records.sessions, "sessions", false),
 	CONF_BOOL(struct spinat_conf, records.blocks, "blocks", true),
+	CONF_BOOL(struct spinat_conf, records.refusals, "refusals", true),
 	CONF_BOOL(struct spinat_conf, records.destinations, "destinations", false),
 };
 
@@ -87,7 +115,17 @@ static int
 read_records(struct conf_loader *l, const config_setting_t *s,
 	const struct conf_field *f __rte_unused, void *out __rte_unused)
 {
-	return read_section(l, s, &conf_records_section);
+	const config_setting_t *file, *ipfix;
+
+	if (read_section(l, s, &conf_records_section) != 0)
+		return -EINVAL;
+	file = config_setting_get_member(s, "file");
+	ipfix = config_setting_get_member(s, "ipfix");
+	if (file != NULL && ipfix != NULL)
+		return conf_clash(l, ipfix, "one of the two, but there is also", file);
+	if (file == NULL && ipfix == NULL)
+		return conf_expected(l, s, "one with file or ipfix");
+	return 0;
 }
 
 static int
@@ -162,7 +200,7 @@ static const struct conf_field root_fields[] = {
 		"a folder's path of at most 255 characters"),
 	CONF_WORD(struct spinat_conf, log_level, "log_level", RTE_LOG_INFO, log_words),
 	LIST("checkpoint", read_checkpoint, false, "a group with file and interval"),
-	LIST("records", read_records, false, "a group with file and what to record"),
+	LIST("records", read_records, false, "a group with file or ipfix and what to record"),
 	LIST("timeouts", read_timeouts, false, "a group of timeouts"),
 	LIST("limits", read_limits, false, "a group of limits"),
 	LIST("ports", read_ports, false, "a group with first and last"),

@@ -61,10 +61,14 @@ print_process(const struct spinat_conf *conf, FILE *out)
 			conf->checkpoint.file, conf->checkpoint.interval);
 	else
 		fprintf(out, "State is lost at a restart: no checkpoint.\n");
-	if (conf->records.file[0] != '\0')
-		fprintf(out, "Records in %s: sessions %s, port blocks %s, destinations %s.\n",
-			conf->records.file, switched(conf->records.sessions),
-			switched(conf->records.blocks), switched(conf->records.destinations));
+	if (spinat_conf_records(conf))
+		fprintf(out,
+			"Records %s %s: sessions %s, port blocks %s, refusals %s, destinations "
+			"%s.\n",
+			conf->records.file[0] != '\0' ? "in" : "as IPFIX to",
+			conf->records.file[0] != '\0' ? conf->records.file : conf->records.ipfix,
+			switched(conf->records.sessions), switched(conf->records.blocks),
+			switched(conf->records.refusals), switched(conf->records.destinations));
 	fprintf(out, "Driver settings: %s", conf->drivers_dir);
 	if (conf->n_drivers != 0)
 		fprintf(out, ", changed for");

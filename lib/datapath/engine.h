@@ -107,6 +107,7 @@ struct spinat_event {
 			rte_be32_t client;
 			uint16_t realm;
 			uint16_t reason; /* enum spinat_drop */
+			uint8_t proto;
 		} exhausted;
 		struct spinat_ambiguous ambiguous;
 	};
@@ -186,6 +187,7 @@ struct spinat_engine {
 	bool stop; /* relaxed atomic */
 	struct spinat_worker *workers[SPINAT_MAX_WORKERS];
 	uint64_t control_drops[SPINAT_DROP_COUNT]; /* packets that ended on the control lcore */
+	uint64_t records_lost; /* that the control lcore had and could not write */
 };
 
 /**

@@ -117,7 +117,8 @@ report_exhaustion(struct spinat_worker *w, const struct spinat_slot *s, enum spi
 		.type = SPINAT_EVENT_EXHAUSTED,
 		.exhausted = {.client = s->meta.key.src,
 			.realm = s->meta.key.realm,
-			.reason = drop},
+			.reason = drop,
+			.proto = s->meta.key.proto},
 	};
 
 	if (w->event_tokens == 0)

@@ -5,6 +5,7 @@
 #include <stdio.h>
 
 #include <rte_branch_prediction.h>
+#include <rte_cycles.h>
 #include <rte_ring_elem.h>
 
 #include "nat/record.h"
@@ -17,7 +18,7 @@ spinat_recorder_create(
 {
 	char name[RTE_RING_NAMESIZE];
 
-	if (conf->records.file[0] == '\0')
+	if (!spinat_conf_records(conf))
 		return 0;
 	snprintf(name, sizeof(name), "records%u", worker);
 	r->ring = rte_ring_create_elem(name, sizeof(struct spinat_record), RECORDS, socket_id,
@@ -44,6 +45,7 @@ spinat_recorder_update(struct spinat_recorder *r, const struct spinat_conf *conf
 static void
 put(struct spinat_recorder *r, struct spinat_record *record)
 {
+	record->tsc = rte_rdtsc();
 	if (rte_ring_sp_enqueue_elem(r->ring, record, sizeof(*record)) != 0)
 		__atomic_store_n(&r->lost, r->lost + 1, __ATOMIC_RELAXED);
 }

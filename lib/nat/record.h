@@ -27,6 +27,7 @@ enum spinat_record_type {
 };
 
 struct spinat_record {
+	uint64_t tsc; /* when it happened */
 	rte_be32_t inside, outside, remote;
 	rte_be16_t inside_port, outside_port,
 		remote_port; /* of a block: outside_port is the first */

@@ -18,7 +18,7 @@ handle_info(const struct spinat_telemetry *t, const char *params, struct rte_tel
 	const struct spinat_engine *e = t->engine;
 	const struct spinat_conf *conf = e->snapshot->conf;
 	uint64_t sessions = 0, mappings = 0, clients = 0, created = 0, expired = 0, closed = 0,
-		 lost = 0, ports_held = 0;
+		 lost = e->records_lost, ports_held = 0;
 	struct filter f;
 
 	if (filter_parse(params, "", &f) != 0)

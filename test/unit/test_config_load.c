@@ -233,6 +233,10 @@ START_TEST(tenants)
 	ck_assert_int_eq(conf->realms[2].ambiguity, SPINAT_AMBIGUITY_SERIALISE);
 	ck_assert_int_eq(conf->realms[2].filtering, SPINAT_FILTER_ADDRESS_PORT);
 	ck_assert_int_eq(conf->realms[2].ah, SPINAT_AH_EXEMPT);
+	ck_assert_int_eq(conf->records.transport, SPINAT_IPFIX_TCP);
+	ck_assert_uint_eq(conf->records.collector, RTE_BE32(0xcb007109));
+	ck_assert_uint_eq(conf->records.collector_port, RTE_BE16(4739));
+	ck_assert(conf->records.refusals && spinat_conf_records(conf));
 	ck_assert_int_eq(conf->realms[3].filtering, SPINAT_FILTER_ADDRESS);
 	ck_assert_int_eq(conf->realms[5].passthrough, SPINAT_PASS_SOLE);
 	ck_assert_uint_eq(conf->routes[3].iface, 1);

@@ -102,6 +102,7 @@ START_TEST(print_tenants)
 
 	has(text, "  realm 5:\n    pool of 1: 192.0.2.50,");
 	has(text, "goes to the only client that runs IKE\n");
+	has(text, "\nRecords as IPFIX to tcp:203.0.113.9:4739: sessions on, ");
 	has(text, "\n  10.9.0.0/17 via 10.0.0.8 on green, realm 2\n");
 	ck_assert_ptr_null(strstr(text, "  realm 1:\n"));
 	free(text);

@@ -5,17 +5,18 @@
 # with packages, progress and the build.
 
 # Needed to build the program.
-BUILD_PACKAGES=(gcc libc6-dev pkg-config meson ninja-build libdpdk-dev libconfig-dev libssl-dev)
+BUILD_PACKAGES=(gcc libc6-dev pkg-config meson ninja-build libdpdk-dev libconfig-dev
+	libssl-dev libfixbuf-dev)
 # Needed on top of that to run the quickstart: namespaces, real ping, a userland IPsec peer.
 RUN_PACKAGES=(iproute2 iputils-ping ethtool python3 python3-cryptography)
 # Needed on top of both to run every test.
 TEST_PACKAGES=(check clang clang-format shellcheck man-db python3-pytest python3-scapy
 	python3-hypothesis python3-matplotlib iperf3 curl procps valgrind bind9-dnsutils wireguard-go
-	wireguard-tools libevent-2.1-7 libevent-core-2.1-7 libevent-extra-2.1-7
-	libevent-openssl-2.1-7 libevent-pthreads-2.1-7 libfstrm0 libhiredis0.14 libmariadb3 libpcre2-8-0 libpq5
-	libprotobuf-c1 libsqlite3-0)
-# Servers that the tests start themselves. Installed, these would start now and at every boot, so they
-# are only unpacked; what they link with is installed above.
+	wireguard-tools libfixbuf-tools libevent-2.1-7 libevent-core-2.1-7 libevent-extra-2.1-7
+	libevent-openssl-2.1-7 libevent-pthreads-2.1-7 libfstrm0 libhiredis0.14 libmariadb3
+	libpcre2-8-0 libpq5 libprotobuf-c1 libsqlite3-0)
+# Servers that the tests start themselves. Installed, these would start now and at every boot, so
+# they are only unpacked; what they link with is installed above.
 UNPACKED_PACKAGES=(coturn nginx nsd)
 
 PYTHON=/usr/bin/python3 # not whatever python3 is first in PATH: Debian's has the packages above
