@@ -195,6 +195,40 @@ class TestIpfixPortsExhausted:
         assert dump(file) == [expected]
 
 
+class TestIpfixNoDisk:
+    """What a full disk does not take is counted, and what it has can be read."""
+
+    @pytest.fixture(scope="class")
+    def disk(self, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+        place = tmp_path_factory.mktemp("disk")
+        subprocess.run(["mount", "-t", "tmpfs", "-o", "size=4k", "none", place], check=True)
+        yield place
+        subprocess.run(["umount", "-l", place], check=True)
+
+    @pytest.fixture(scope="class")
+    def config(self, disk: Path) -> cfg.Config:
+        return cfg.default_config(records={"ipfix": str(disk / "records"), "sessions": True})
+
+    def test_full(self, lab: Lab, disk: Path) -> None:
+        sport = iter(range(5000, 60000))
+
+        def next_session() -> int:
+            number = next(sport)
+            lab.out(udp(A, number), src=POOL, sport=number)
+            return lab.app.telemetry.ask("/spinat/info")["records_lost"]
+
+        eventually(lambda: next_session() > 0)
+        lab.app.wait_says("event=records", "result=failed", "No space left")
+        written = len(dump(disk / "records"))
+        assert written > 20
+        subprocess.run(["mount", "-o", "remount,size=1m", disk], check=True)
+        last = next(sport)
+        lab.out(udp(A, last), src=POOL, sport=last)
+        eventually(lambda: dump(disk / "records")[-1]["7"] == str(last))
+        rows = dump(disk / "records")
+        assert len(rows) > written and len({row["7"] for row in rows}) == len(rows)
+
+
 @contextlib.contextmanager
 def collector(bed: Bed, kind: int) -> Iterator[socket.socket]:
     """A socket of the machine that the box runs on."""
@@ -241,33 +275,51 @@ class TestIpfixOverTcp:
                 assert rows == [session(CREATE, sport, sport)]
         assert lab.app.telemetry.ask("/spinat/info")["records_lost"] == 0
 
-    def test_nobody_collects(self, lab: Lab, bed: Bed, tmp_path: Path) -> None:
-        """What the ring can not hold is counted, and packets go their way. A collector that comes
-        in the end and takes little at a time gets all the rest."""
-        before = lab.app.telemetry.ask("/spinat/info")["sessions_created"]
+    @pytest.fixture
+    def small_buffers(self, bed: Bed) -> Iterator[None]:
+        """What the kernel keeps for a collector that does not read."""
+        key = "net.ipv4.tcp_wmem"
+        usual = bed.box.run("sysctl", "-n", key).strip()
+        bed.box.run("sysctl", "-qw", f"{key}=4096 4096 4096")
+        yield
+        bed.box.run("sysctl", "-qw", f"{key}={usual}")
+
+    def test_nobody_reads(
+        self, lab: Lab, bed: Bed, small_buffers: None, tmp_path: Path
+    ) -> None:
+        """First there is no collector, then one that takes nothing: what the ring can not hold is
+        counted, and packets go their way. In the end it gets all the rest."""
+
+        def info(key: str) -> int:
+            return lab.app.telemetry.ask("/spinat/info")[key]
+
+        lab.out(udp(B, 1000, REMOTE2), src=POOL)
         packet = bytearray(bytes(udp(B, 1, REMOTE2)))
         packet[26:28] = b"\0\0"  # no checksum
         sport = iter(range(1024, 65536))
 
-        def overflows() -> bool:
+        def overflows(lost: int) -> bool:
             for _ in range(500):
                 packet[20:22] = next(sport).to_bytes(2, "big")
                 lab.inside.send(bytes(packet))
-            return lab.app.telemetry.ask("/spinat/info")["records_lost"] > 0
+            return info("records_lost") > lost
 
-        eventually(overflows)
-        lab.settle()
-        lab.out_port.waiting()
-        info = lab.app.telemetry.ask("/spinat/info")
-        kept = info["sessions_created"] - before - info["records_lost"]
-        assert kept >= 8191, "size of the ring"
+        before = info("sessions_created") - 1
+        eventually(lambda: overflows(0))
         with collector(bed, socket.SOCK_STREAM) as listener:
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
             listener.listen()
             with listener.accept()[0] as stream:
-                rows = collected(stream, tmp_path / "records", kept)
-        assert len({row["227"] for row in rows}) == len(rows) == kept
-        assert lab.app.telemetry.ask("/spinat/info")["records_lost"] == info["records_lost"]
+                lab.settle()
+                lost = info("records_lost")
+                eventually(lambda: overflows(lost))
+                lab.settle()
+                lab.out_port.waiting()
+                lost, created = info("records_lost"), info("sessions_created") - before
+                rows = collected(stream, tmp_path / "records", created - lost)
+        assert created - lost > 8191, "the ring, and what was sent before"
+        assert len({row["227"] for row in rows}) == len(rows) == created - lost
+        assert info("records_lost") == lost
 
 
 class TestIpfixOverUdp:
