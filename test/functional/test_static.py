@@ -116,7 +116,7 @@ class TestStatic(Static):
         lab.outside.send(
             wire.error_about(TRANSIT, SERVER_OUTSIDE, 3, 4, wire.quoted(outside, 8), 1400)
         )
-        quote = wire.quoted(bytes(sent), 8, hops=4)
+        quote = wire.quoted(wire.with_id(bytes(sent), outside), 8, hops=4)
         expected = wire.error_about(TRANSIT, SERVER, 3, 4, quote, 1400, ttl=63)
         wire.assert_same(lab.inside.receive().ip_bytes, expected)
 
@@ -126,7 +126,7 @@ class TestStatic(Static):
         lab.outside.send(
             wire.error_about(TRANSIT, SERVER_OUTSIDE, 3, 4, wire.quoted(outside, 8), 1400)
         )
-        quote = wire.quoted(bytes(sent), 8, hops=4)
+        quote = wire.quoted(wire.with_id(bytes(sent), outside), 8, hops=4)
         expected = wire.error_about(TRANSIT, SERVER, 3, 4, quote, 1400, ttl=63)
         wire.assert_same(lab.inside.receive().ip_bytes, expected)
 
