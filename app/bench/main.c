@@ -205,6 +205,19 @@ print_new(const struct context *x, struct bench_figures *first, const struct ben
 	print_case(x, "new", "", first);
 }
 
+static void
+print_life(const struct context *x, struct bench_life *life, const struct bench_figures *out)
+{
+	for (int i = BENCH_TURN_RINGS; i < BENCH_TURNS; i++)
+		life->again.median[i] = out->median[i];
+	print_case(x, "again", "", &life->again);
+	printf("{\"name\": \"%s-sweep\", \"sessions\": %u, \"look_cycles\": %.1f, "
+	       "\"end_cycles\": %.1f, \"tsc_hz\": %" PRIu64 ", \"dpdk\": \"%s\", "
+	       "\"spinat\": \"%s\"}\n",
+		x->o->work->name, x->o->sessions, life->look, life->end, rte_get_tsc_hz(),
+		rte_version(), SPINAT_VERSION);
+}
+
 static int
 run_cases(const struct context *x, struct bench_meter *m, struct bench_rig *r)
 {
@@ -212,10 +225,12 @@ run_cases(const struct context *x, struct bench_meter *m, struct bench_rig *r)
 		{"in", {[SPINAT_IN] = true}, false}, {"both", {true, true}, false},
 		{"out", {[SPINAT_OUT] = true}, true}, {"in", {[SPINAT_IN] = true}, true},
 		{"both", {true, true}, true}};
+	const bool renews = x->o->work->percent[BENCH_UDP] == 100 && !x->o->split;
 	struct bench_figures first, f;
+	struct bench_life life;
 	bool drawn = false, zipf = false;
 
-	if (bench_establish(m, r, &first) != 0)
+	if (bench_establish(m, r, &first) != 0 || (renews && bench_renew(m, r, &life) != 0))
 		return -1;
 	if (!x->o->split && bench_floor_create(&m->floor, r) != 0)
 		return -1;
@@ -233,6 +248,8 @@ run_cases(const struct context *x, struct bench_meter *m, struct bench_rig *r)
 			return -1;
 		if (i == 0)
 			print_new(x, &first, &f);
+		if (i == 0 && renews)
+			print_life(x, &life, &f);
 		print_case(x, c->direction, c->zipf ? "zipf" : "uniform", &f);
 	}
 	return 0;

@@ -8,6 +8,7 @@
 #include <rte_launch.h>
 #include <rte_lcore.h>
 
+#include "aging.h"
 #include "measure.h"
 
 #define SAMPLES_MAX (1u << 20)
@@ -18,6 +19,9 @@
 #define ENGINE_BATCHES 64
 #define FLOOR_BATCHES 16
 #define SETTLE_SECONDS 2
+/* Flows made again in all, and how often at least. */
+#define RENEWED_FLOWS (1u << 18)
+#define RENEWALS_MIN 2u
 
 int
 bench_meter_create(struct bench_meter *m, const struct bench_rig *r, double seconds, bool split)
@@ -327,5 +331,42 @@ bench_establish(struct bench_meter *m, struct bench_rig *r, struct bench_figures
 			return -1;
 	}
 	f->slow = r->n_flows;
+	return 0;
+}
+
+/* First packets of all flows, learned from. */
+static void
+make_all(struct bench_rig *r, struct bench_samples *s)
+{
+	r->form = BENCH_SMALLEST;
+	r->opening = true;
+	for (uint32_t i = 0; i < r->n_flows; i += BENCH_BATCH)
+		send_chunk(
+			r, SPINAT_OUT, i, RTE_MIN(r->n_flows - i, BENCH_BATCH), s, bench_rig_learn);
+}
+
+int
+bench_renew(struct bench_meter *m, struct bench_rig *r, struct bench_life *life)
+{
+	struct bench_samples *first = &m->samples[BENCH_TURN_ENGINE];
+	struct bench_samples *look = &m->samples[BENCH_TURN_RINGS];
+	struct bench_samples *end = &m->samples[BENCH_TURN_MAC];
+
+	memset(life, 0, sizeof(*life));
+	for (int i = 0; i < BENCH_TURNS; i++)
+		bench_samples_clear(&m->samples[i]);
+	for (uint32_t i = 0; i < RTE_MAX(RENEWED_FLOWS / r->n_flows, RENEWALS_MIN); i++) {
+		bench_age_look(r, look);
+		bench_age_out(r, end);
+		make_all(r, first);
+		if (verify(r, "making the flows again") != 0)
+			return -1;
+	}
+	bench_samples_sort(look);
+	bench_samples_sort(end);
+	life->look = bench_samples_at(look, 0.5);
+	life->end = bench_samples_at(end, 0.5);
+	take_figures(m, &life->again);
+	life->again.slow = life->again.packets;
 	return 0;
 }

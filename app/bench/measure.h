@@ -49,6 +49,21 @@ void bench_meter_free(struct bench_meter *m);
  */
 int bench_establish(struct bench_meter *m, struct bench_rig *r, struct bench_figures *f);
 
+/** What a session costs from its first packet to its end, cycles. 0: not measured */
+struct bench_life {
+	struct bench_figures
+		again; /* its first packet, where such flows have come and gone before */
+	double look, end; /* for the sweep to look at one; to end one */
+};
+
+/**
+ * Ends all flows and makes them once more, several times, and sweeps between: for a work of UDP
+ * alone. The flows are established, before and after.
+ *
+ * @return 0, or -1 after a sentence on standard error
+ */
+int bench_renew(struct bench_meter *m, struct bench_rig *r, struct bench_life *life);
+
 /** Sends packets of established flows, both ways and untimed, and checks what comes out.
  *
  * @return packets, or -1 after a sentence on standard error

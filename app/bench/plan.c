@@ -124,9 +124,8 @@ print_conf(FILE *f, const struct bench_work *work, uint32_t sessions, const char
 	fprintf(f, "-");
 	print_addr(f, POOL + sessions / FLOWS_PER_OUTSIDE);
 	fprintf(f, "\" ]; } );\n");
-	/* nothing ages while it is measured */
-	fprintf(f, "timeouts = { udp = 86400; tcp_opening = 86400; esp = 86400; ike = 86400; "
-		   "};\n");
+	fprintf(f, "timeouts = { udp = %u; tcp_opening = %u; esp = %u; ike = %u; };\n",
+		BENCH_TIMEOUT_S, BENCH_TIMEOUT_S, BENCH_TIMEOUT_S, BENCH_TIMEOUT_S);
 	print_limits(f, work, sessions);
 }
 

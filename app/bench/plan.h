@@ -21,6 +21,9 @@
 #define BENCH_MAC_INSIDE "02:00:00:00:00:01"
 #define BENCH_MAC_OUTSIDE "02:00:00:00:00:02"
 
+/* Of every flow: nothing ages while it is measured. */
+#define BENCH_TIMEOUT_S 86400
+
 /* Devices over rings, as the EAL names them: [SPINAT_OUT] is where outbound packets come in. */
 extern const char *const bench_device[2];
 
