@@ -115,11 +115,12 @@ bench_floor_table(const struct bench_rig *r, const struct bench_keys *keys)
 {
 	const struct spinat_key *key[SPINAT_BURST];
 	struct spinat_flow *flows[SPINAT_BURST];
+	uint64_t hashes[SPINAT_BURST];
 	uint32_t hits = 0;
 
 	for (uint32_t i = 0; i < keys->n; i++)
 		key[i] = &keys->key[i];
-	spinat_table_find_burst(r->worker->nat->table, key, keys->n, flows);
+	spinat_table_find_burst(r->worker->nat->table, key, keys->n, hashes, flows);
 	for (uint32_t i = 0; i < keys->n; i++)
 		hits += flows[i] != NULL;
 	return hits;

@@ -55,6 +55,7 @@ classify(struct spinat_worker *w, struct spinat_slot *s, struct rte_mbuf *m, boo
 	s->flow = NULL;
 	s->why = from_ring ? spinat_priv(m)->why : SPINAT_WHY_RX;
 	s->hairpin = from_ring && spinat_priv(m)->hairpin;
+	s->ahead = NULL;
 	s->plain = s->keyed = false;
 	spinat_parse(rte_pktmbuf_mtod(m, const uint8_t *), m->data_len, m->pkt_len,
 		!from_ring && !is_verified(m), &s->meta);
@@ -112,6 +113,7 @@ classify_received(struct spinat_worker *w, uint8_t device, struct spinat_slot *s
 					  &s->meta))) {
 			s->m = m;
 			s->flow = NULL;
+			s->ahead = NULL;
 			s->iface = untagged;
 			s->why = SPINAT_WHY_RX;
 			s->hairpin = false;
@@ -132,39 +134,77 @@ classify_received(struct spinat_worker *w, uint8_t device, struct spinat_slot *s
 	}
 }
 
+/* Room for what is known of the flows that a burst's packets may open. */
+struct foresight {
+	unsigned int n;
+	struct spinat_ahead ahead[SPINAT_BURST];
+};
+
+/* Whether a packet from inside that has no flow is likely to get one. */
+static inline bool
+may_open(const struct spinat_meta *meta)
+{
+	return meta->kind == SPINAT_KIND_FLOW && meta->key.dir == SPINAT_OUT &&
+	       (meta->key.proto != IPPROTO_TCP || meta->tcp_flags & RTE_TCP_SYN_FLAG);
+}
+
+/* Looks ahead for those of the worker's own packets that found no flow. */
+static __rte_noinline void
+look_ahead(struct spinat_worker *w, struct spinat_slot **slots, const uint64_t *hashes,
+	unsigned int n, struct foresight *sight)
+{
+	struct spinat_ahead *ahead = &sight->ahead[sight->n];
+	const struct spinat_key *keys[SPINAT_BURST];
+	unsigned int n_open = 0;
+
+	for (unsigned int i = 0; i < n; i++) {
+		if (slots[i]->flow != NULL || !may_open(&slots[i]->meta))
+			continue;
+		keys[n_open] = &slots[i]->meta.key;
+		ahead[n_open].key = hashes[i];
+		slots[i]->ahead = &ahead[n_open++];
+	}
+	if (n_open > 0)
+		spinat_nat_ahead(w->nat, w->snap->conf, keys, n_open, ahead);
+	sight->n += n_open;
+}
+
 /* Looks up the slots that have a key, all in the table of one owner. */
 static inline void
-lookup_owner(
-	struct spinat_worker *w, unsigned int owner, struct spinat_slot **slots, unsigned int n)
+lookup_owner(struct spinat_worker *w, unsigned int owner, struct spinat_slot **slots,
+	unsigned int n, struct foresight *sight)
 {
 	const struct spinat_key *keys[SPINAT_BURST];
 	struct spinat_flow *flows[SPINAT_BURST];
+	uint64_t hashes[SPINAT_BURST];
+	unsigned int n_none = 0;
 
 	for (unsigned int i = 0; i < n; i++)
 		keys[i] = &slots[i]->meta.key;
-	spinat_table_find_burst(w->tables[owner], keys, n, flows);
+	spinat_table_find_burst(w->tables[owner], keys, n, hashes, flows);
 	for (unsigned int i = 0; i < n; i++) {
 		slots[i]->flow = flows[i];
-		/* a new flow, most likely */
-		if (unlikely(flows[i] == NULL && keys[i]->dir == SPINAT_OUT && owner == w->id))
-			spinat_mapping_prefetch(w->nat->mappings, keys[i]);
+		n_none += flows[i] == NULL;
 	}
+	if (unlikely(n_none > 0 && owner == w->id))
+		look_ahead(w, slots, hashes, n, sight);
 }
 
 static inline void
-lookup(struct spinat_worker *w, struct spinat_slot *slots, unsigned int n)
+lookup(struct spinat_worker *w, struct spinat_slot *slots, unsigned int n, struct foresight *sight)
 {
 	struct spinat_slot *keyed[SPINAT_BURST], *mine[SPINAT_BURST];
 	uint8_t owner[SPINAT_BURST];
 	unsigned int n_keyed = 0;
 
+	sight->n = 0;
 	for (unsigned int i = 0; i < n; i++)
 		if (likely(slots[i].keyed))
 			keyed[n_keyed++] = &slots[i];
 	if (n_keyed == 0)
 		return;
 	if (w->engine->n_workers == 1) {
-		lookup_owner(w, 0, keyed, n_keyed);
+		lookup_owner(w, 0, keyed, n_keyed, sight);
 		return;
 	}
 	for (unsigned int i = 0; i < n_keyed; i++)
@@ -176,7 +216,7 @@ lookup(struct spinat_worker *w, struct spinat_slot *slots, unsigned int n)
 			if (owner[i] == o)
 				mine[n_mine++] = keyed[i];
 		if (n_mine > 0)
-			lookup_owner(w, o, mine, n_mine);
+			lookup_owner(w, o, mine, n_mine, sight);
 	}
 }
 
@@ -339,9 +379,10 @@ spinat_burst_received(
 	struct spinat_worker *w, uint8_t device, struct rte_mbuf **mbufs, unsigned int n)
 {
 	struct spinat_slot slots[SPINAT_BURST];
+	struct foresight sight;
 
 	classify_received(w, device, slots, mbufs, n);
-	lookup(w, slots, n);
+	lookup(w, slots, n, &sight);
 	translate(w, slots, n);
 }
 
@@ -349,9 +390,10 @@ void
 spinat_burst_handed(struct spinat_worker *w, struct rte_mbuf **mbufs, unsigned int n)
 {
 	struct spinat_slot slots[SPINAT_BURST];
+	struct foresight sight;
 
 	for (unsigned int i = 0; i < n; i++)
 		classify(w, &slots[i], mbufs[i], true);
-	lookup(w, slots, n);
+	lookup(w, slots, n, &sight);
 	translate(w, slots, n);
 }

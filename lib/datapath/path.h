@@ -61,6 +61,7 @@ struct spinat_slot {
 	struct spinat_meta meta;
 	struct rte_mbuf *m;
 	struct spinat_flow *flow;
+	const struct spinat_ahead *ahead; /* what is known of a flow that may be made, or NULL */
 	uint8_t iface; /* it came in by */
 	uint8_t why; /* enum spinat_why: how it came here */
 	bool hairpin; /* from inside, source translated already: it counts as from outside */

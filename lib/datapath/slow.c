@@ -177,7 +177,10 @@ find_or_make(struct spinat_worker *w, struct spinat_slot *s, struct spinat_verdi
 {
 	const unsigned int owner = spinat_slot_owner(w, &s->meta.key, s->meta.kind);
 	const struct spinat_conf *conf = w->snap->conf;
-	struct spinat_flow *f = spinat_table_find(w->tables[owner], &s->meta.key);
+	struct spinat_flow *f =
+		s->ahead != NULL
+			? spinat_table_find_hashed(w->tables[owner], &s->meta.key, s->ahead->key)
+			: spinat_table_find(w->tables[owner], &s->meta.key);
 
 	if (f == NULL && owner != w->id) {
 		if (s->why == SPINAT_WHY_RETRY) {
@@ -191,7 +194,8 @@ find_or_make(struct spinat_worker *w, struct spinat_slot *s, struct spinat_verdi
 	}
 	if (f == NULL) {
 		v->drop = s->meta.key.dir == SPINAT_OUT
-				  ? spinat_nat_outbound(w->nat, conf, &s->meta, w->now_s, &f)
+				  ? spinat_nat_outbound_ahead(
+					    w->nat, conf, &s->meta, s->ahead, w->now_s, &f)
 				  : spinat_nat_inbound(w->nat, conf, &s->meta, w->now_s, &f);
 		if (v->drop != SPINAT_DROP_NONE) {
 			explain_refusal(w, s, v->drop);

@@ -5,6 +5,7 @@
 
 #include "nat/allowance.h"
 #include "nat/deterministic.h"
+#include "nat/hash.h"
 #include "packet/packet.h"
 
 #define WELL_KNOWN_LAST 1023
@@ -17,6 +18,19 @@ spinat_client_outside(const struct spinat_client_ctx *ctx, const struct spinat_n
 	if (o != NULL && o->kinds & SPINAT_OUTSIDE_POOL && o->realm == client->realm)
 		return client->outside;
 	return spinat_pool_address(ctx->conf, client->realm, client->inside);
+}
+
+rte_be32_t
+spinat_client_outside_new(const struct spinat_client_ctx *ctx, uint16_t realm, rte_be32_t inside)
+{
+	const rte_be32_t outside = spinat_lease_find(ctx->leases, ctx->conf, realm, inside);
+
+	if (outside != 0)
+		return outside;
+	/* the choice among many addresses takes its time: once is enough */
+	return ctx->ahead != NULL && ctx->ahead->client_row == SPINAT_CLIENT_NONE
+		       ? ctx->ahead->outside_addr
+		       : spinat_pool_address(ctx->conf, realm, inside);
 }
 
 /* Gives a block back. */
@@ -42,13 +56,27 @@ move_client(
 	client->outside = outside;
 }
 
+/* The row that was seen ahead, if it is still this host's, or the one that it has meanwhile. */
+static uint32_t
+find_client(const struct spinat_clients *c, const struct spinat_ahead *ahead, uint64_t hash,
+	uint16_t realm, rte_be32_t inside)
+{
+	if (ahead != NULL && ahead->client_row != SPINAT_CLIENT_NONE &&
+		c->rows[ahead->client_row].inside == inside &&
+		c->rows[ahead->client_row].realm == realm)
+		return ahead->client_row;
+	return spinat_client_find(c, hash, realm, inside);
+}
+
 enum spinat_drop
 spinat_client_get(struct spinat_clients *c, const struct spinat_client_ctx *ctx, uint16_t realm,
 	rte_be32_t inside, rte_be32_t outside, uint32_t *row)
 {
+	const struct spinat_key key = spinat_client_key(realm, inside);
+	const uint64_t hash = ctx->ahead != NULL ? ctx->ahead->client : spinat_hash_key(&key);
 	rte_be32_t now;
 
-	*row = spinat_client_find(c, realm, inside);
+	*row = find_client(c, ctx->ahead, hash, realm, inside);
 	if (*row != SPINAT_CLIENT_NONE) {
 		now = spinat_client_outside(ctx, &c->rows[*row]);
 		if (now != c->rows[*row].outside)
@@ -56,12 +84,10 @@ spinat_client_get(struct spinat_clients *c, const struct spinat_client_ctx *ctx,
 		return now != 0 ? SPINAT_DROP_NONE : SPINAT_DROP_NO_POOL;
 	}
 	if (outside == 0)
-		outside = spinat_lease_find(ctx->leases, ctx->conf, realm, inside);
-	if (outside == 0)
-		outside = spinat_pool_address(ctx->conf, realm, inside);
+		outside = spinat_client_outside_new(ctx, realm, inside);
 	if (outside == 0)
 		return SPINAT_DROP_NO_POOL;
-	*row = spinat_client_add(c, realm, inside, outside);
+	*row = spinat_client_add(c, hash, realm, inside, outside);
 	if (*row == SPINAT_CLIENT_NONE)
 		return SPINAT_DROP_CLIENTS_FULL;
 	c->rows[*row].tokens = ctx->conf->realms[realm].client_rate;
@@ -193,23 +219,57 @@ port_of_blocks(struct spinat_nat_client *client, const struct spinat_client_ctx 
 /* Well-known ports are for well-known ports, where the file lets mappings have any (RFC 4787 REQ-3 a);
  * where none is left, another one is better than none. */
 static rte_be16_t
-port_of_any(struct spinat_ports *ports, uint8_t proto, struct spinat_port_wish *wish)
+port_of_any(const struct spinat_ports *ports, uint8_t proto, struct spinat_port_wish *wish)
 {
 	const bool well_known = rte_be_to_cpu_16(wish->port) <= WELL_KNOWN_LAST;
 	const uint16_t first = wish->first, last = wish->last;
 	rte_be16_t port;
 
 	if (proto == IPPROTO_ICMP || first > WELL_KNOWN_LAST || last <= WELL_KNOWN_LAST)
-		return spinat_port_alloc(ports, spinat_transport(proto), wish);
+		return spinat_port_find(ports, spinat_transport(proto), wish);
 	if (well_known) {
 		wish->last = WELL_KNOWN_LAST;
-		port = spinat_port_alloc(ports, spinat_transport(proto), wish);
+		port = spinat_port_find(ports, spinat_transport(proto), wish);
 		if (port != 0)
 			return port;
 		wish->last = last;
 	}
 	wish->first = WELL_KNOWN_LAST + 1;
-	return spinat_port_alloc(ports, spinat_transport(proto), wish);
+	return spinat_port_find(ports, spinat_transport(proto), wish);
+}
+
+static struct spinat_port_wish
+wish_of(const struct spinat_client_ctx *ctx, uint16_t realm, const struct reservation *reservation,
+	rte_be16_t in_port)
+{
+	const bool icmp = reservation->proto == IPPROTO_ICMP;
+
+	return (struct spinat_port_wish){
+		.port = in_port,
+		.same = ctx->conf->realms[realm].port_preservation,
+		/* identifiers of ICMP queries have no well-known range to stay out of */
+		.first = icmp ? 1 : ctx->conf->port_first,
+		.last = icmp ? UINT16_MAX : ctx->conf->port_last,
+		.worker = ctx->worker,
+		.n_workers = ctx->n_workers,
+		.reserved = port_reserved,
+		.ctx = reservation,
+	};
+}
+
+rte_be16_t
+spinat_client_port_ahead(const struct spinat_client_ctx *ctx, const struct spinat_key *key,
+	const struct spinat_ahead *ahead)
+{
+	const struct reservation reservation = {
+		.conf = ctx->conf, .addr = ahead->outside_addr, .proto = key->proto};
+	struct spinat_port_wish wish = wish_of(ctx, key->realm, &reservation, key->sport);
+
+	/* which block a port will be from is not looked for */
+	if (ahead->ports == NULL ||
+		ctx->conf->realms[key->realm].port_allocation != SPINAT_PORTS_ANY)
+		return key->sport;
+	return port_of_any(ahead->ports, key->proto, &wish);
 }
 
 static rte_be16_t
@@ -219,26 +279,22 @@ find_port(struct spinat_nat_client *client, const struct spinat_client_ctx *ctx,
 	const struct spinat_realm_conf *realm = &ctx->conf->realms[client->realm];
 	const struct reservation reservation = {
 		.conf = ctx->conf, .addr = client->outside, .proto = proto};
-	struct spinat_ports *ports = spinat_pools_find(ctx->pools, client->outside);
-	struct spinat_port_wish wish = {
-		.port = in_port,
-		.same = realm->port_preservation,
-		/* identifiers of ICMP queries have no well-known range to stay out of */
-		.first = proto == IPPROTO_ICMP ? 1 : ctx->conf->port_first,
-		.last = proto == IPPROTO_ICMP ? UINT16_MAX : ctx->conf->port_last,
-		.worker = ctx->worker,
-		.n_workers = ctx->n_workers,
-		.reserved = port_reserved,
-		.ctx = &reservation,
-	};
+	const bool seen = ctx->ahead != NULL && ctx->ahead->outside_addr == client->outside;
+	struct spinat_ports *ports =
+		seen ? ctx->ahead->ports : spinat_pools_find(ctx->pools, client->outside);
+	struct spinat_port_wish wish = wish_of(ctx, client->realm, &reservation, in_port);
 	rte_be32_t outside;
+	rte_be16_t port;
 	uint16_t first;
 
 	if (ports == NULL)
 		return 0;
 	switch (realm->port_allocation) {
 	case SPINAT_PORTS_ANY:
-		return port_of_any(ports, proto, &wish);
+		wish.found = seen ? ctx->ahead->outside_port : 0;
+		port = port_of_any(ports, proto, &wish);
+		return port != 0 && spinat_port_take(ports, spinat_transport(proto), port) ? port
+											   : 0;
 	case SPINAT_PORTS_BLOCK:
 		return port_of_blocks(client, ctx, ports, proto, &wish);
 	case SPINAT_PORTS_DETERMINISTIC:

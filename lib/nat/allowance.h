@@ -10,6 +10,7 @@
 #include <rte_byteorder.h>
 
 #include "config/conf.h"
+#include "nat/ahead.h"
 #include "nat/client.h"
 #include "nat/lease.h"
 #include "nat/pool.h"
@@ -30,6 +31,7 @@ struct spinat_client_ctx {
 	uint32_t now_s;
 	struct spinat_recorder *recorder;
 	const struct spinat_leases *leases; /* where outside addresses of new clients may be */
+	const struct spinat_ahead *ahead; /* what is known of the flow already, or NULL */
 	bool restoring; /* from before a restart: does not count against the rate */
 };
 
@@ -41,6 +43,10 @@ struct spinat_client_ctx {
  */
 enum spinat_drop spinat_client_get(struct spinat_clients *c, const struct spinat_client_ctx *ctx,
 	uint16_t realm, rte_be32_t inside, rte_be32_t outside, uint32_t *row);
+
+/** The outside address that a new client gets: of its lease, else the pool's choice; 0: none. */
+rte_be32_t spinat_client_outside_new(
+	const struct spinat_client_ctx *ctx, uint16_t realm, rte_be32_t inside);
 
 /** The outside address of new mappings of a client. A reload may have taken the one that it had out of
  * its pool: then it gets another one, and has two while the old mappings end. */
@@ -65,6 +71,15 @@ enum spinat_drop spinat_client_begin(
  */
 rte_be16_t spinat_client_port(struct spinat_nat_client *client, const struct spinat_client_ctx *ctx,
 	uint8_t proto, rte_be16_t in_port);
+
+/**
+ * The port that spinat_client_port is likely to take, without a client yet; takes nothing.
+ *
+ * @param key   of a packet from inside
+ * @param ahead where its outside address and the ports of that are known
+ */
+rte_be16_t spinat_client_port_ahead(const struct spinat_client_ctx *ctx,
+	const struct spinat_key *key, const struct spinat_ahead *ahead);
 
 /** Takes this very port, as it was before a restart. False where somebody has it. */
 bool spinat_client_take(struct spinat_nat_client *client, const struct spinat_client_ctx *ctx,

@@ -8,14 +8,6 @@
 #include "nat/client.h"
 #include "nat/hash.h"
 
-static uint64_t
-hash_of(uint16_t realm, rte_be32_t inside)
-{
-	const struct spinat_key key = {.src = inside, .dir = SPINAT_OUT, .realm = realm};
-
-	return spinat_hash_key(&key);
-}
-
 int
 spinat_clients_create(struct spinat_clients *c, const char *name, uint32_t capacity, int socket_id)
 {
@@ -50,28 +42,21 @@ is_wanted(const void *ctx, uint32_t row)
 }
 
 uint32_t
-spinat_client_find(const struct spinat_clients *c, uint16_t realm, rte_be32_t inside)
+spinat_client_find(const struct spinat_clients *c, uint64_t hash, uint16_t realm, rte_be32_t inside)
 {
 	const struct wanted w = {c->rows, inside, realm};
 	uint32_t row;
 
-	return spinat_index_find(&c->index, hash_of(realm, inside), is_wanted, &w, &row)
-		       ? row
-		       : SPINAT_CLIENT_NONE;
-}
-
-void
-spinat_client_prefetch(const struct spinat_clients *c, uint16_t realm, rte_be32_t inside)
-{
-	spinat_index_prefetch(&c->index, hash_of(realm, inside));
+	return spinat_index_find(&c->index, hash, is_wanted, &w, &row) ? row : SPINAT_CLIENT_NONE;
 }
 
 uint32_t
-spinat_client_add(struct spinat_clients *c, uint16_t realm, rte_be32_t inside, rte_be32_t outside)
+spinat_client_add(struct spinat_clients *c, uint64_t hash, uint16_t realm, rte_be32_t inside,
+	rte_be32_t outside)
 {
 	const uint32_t row = c->free - 1;
 
-	if (c->free == 0 || spinat_index_add(&c->index, hash_of(realm, inside), row) != 0)
+	if (c->free == 0 || spinat_index_add(&c->index, hash, row) != 0)
 		return SPINAT_CLIENT_NONE;
 	c->free = c->rows[row].mappings;
 	c->rows[row] =
@@ -82,7 +67,10 @@ spinat_client_add(struct spinat_clients *c, uint16_t realm, rte_be32_t inside, r
 void
 spinat_client_del(struct spinat_clients *c, uint32_t row)
 {
-	spinat_index_del(&c->index, hash_of(c->rows[row].realm, c->rows[row].inside), row);
+	const struct spinat_key key = spinat_client_key(c->rows[row].realm, c->rows[row].inside);
+
+	spinat_index_del(&c->index, spinat_hash_key(&key), row);
+	c->rows[row].inside = 0; /* who still has the number sees that it is nobody's */
 	c->rows[row].mappings = c->free;
 	c->free = row + 1;
 }

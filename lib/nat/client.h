@@ -11,6 +11,7 @@
 #include "config/conf.h"
 #include "nat/index.h"
 #include "nat/pool.h"
+#include "packet/packet.h"
 
 /*
  * Inside hosts that have mappings, each with the outside address that all of them share (paired
@@ -19,7 +20,7 @@
  */
 
 struct spinat_nat_client {
-	rte_be32_t inside;
+	rte_be32_t inside; /* of a free row: 0 */
 	rte_be32_t outside;
 	uint32_t mappings; /* of a free row: the next free one, plus one */
 	uint32_t mappings_of[SPINAT_TRANSPORTS]; /* the same by protocol */
@@ -46,15 +47,20 @@ int spinat_clients_create(
 	struct spinat_clients *c, const char *name, uint32_t capacity, int socket_id);
 void spinat_clients_free(struct spinat_clients *c);
 
-/** Row of an inside host, or SPINAT_CLIENT_NONE. */
-uint32_t spinat_client_find(const struct spinat_clients *c, uint16_t realm, rte_be32_t inside);
+/** What an inside host is found by, hashed with spinat_hash_key. */
+static inline struct spinat_key
+spinat_client_key(uint16_t realm, rte_be32_t inside)
+{
+	return (struct spinat_key){.src = inside, .dir = SPINAT_OUT, .realm = realm};
+}
 
-/** Brings nearer what finding it reads. */
-void spinat_client_prefetch(const struct spinat_clients *c, uint16_t realm, rte_be32_t inside);
+/** Row of an inside host, or SPINAT_CLIENT_NONE. @param hash of its key */
+uint32_t spinat_client_find(
+	const struct spinat_clients *c, uint64_t hash, uint16_t realm, rte_be32_t inside);
 
 /** Makes one that is not there, without mappings; SPINAT_CLIENT_NONE where there is no room. */
-uint32_t spinat_client_add(
-	struct spinat_clients *c, uint16_t realm, rte_be32_t inside, rte_be32_t outside);
+uint32_t spinat_client_add(struct spinat_clients *c, uint64_t hash, uint16_t realm,
+	rte_be32_t inside, rte_be32_t outside);
 
 void spinat_client_del(struct spinat_clients *c, uint32_t row);
 

@@ -110,6 +110,16 @@ spinat_bucket_value(const struct spinat_bucket *b, uint32_t match)
 	return __atomic_load_n(&b->value[__builtin_ctz(match) / 2], __ATOMIC_RELAXED);
 }
 
+/** The first value that may be meant by a hash, to have its row brought nearer; UINT32_MAX: none. */
+static inline uint32_t
+spinat_index_first(const struct spinat_index *x, uint64_t hash)
+{
+	const struct spinat_bucket *b = spinat_index_bucket(x, hash);
+	const uint32_t match = spinat_bucket_match(b, spinat_index_tag(hash));
+
+	return match != 0 ? spinat_bucket_value(b, match) : UINT32_MAX;
+}
+
 /**
  * Finds a value. Any lcore.
  *

@@ -5,7 +5,9 @@
 #include <netinet/in.h>
 
 #include <rte_malloc.h>
+#include <rte_prefetch.h>
 
+#include "nat/ahead.h"
 #include "nat/allowance.h"
 #include "nat/flow.h"
 #include "nat/hash.h"
@@ -69,7 +71,7 @@ static struct spinat_key
 inside_key(const struct spinat_mapping *map)
 {
 	return (struct spinat_key){.src = map->in_addr,
-		.dst = map->remote_addr,
+		.dst = map->use == SPINAT_MAPPING_OF_REMOTE ? map->remote_addr : 0,
 		.sport = map->in_port,
 		.dport = map->remote_port,
 		.proto = map->proto,
@@ -99,21 +101,40 @@ is_wanted(const void *ctx, uint32_t value)
 		return false;
 	return key->dir == SPINAT_OUT
 		       ? map->in_addr == key->src && map->in_port == key->sport &&
-				 map->realm == key->realm && map->remote_addr == key->dst &&
-				 map->remote_port == key->dport
+				 map->realm == key->realm && map->remote_port == key->dport &&
+				 (map->use == SPINAT_MAPPING_OF_REMOTE ? map->remote_addr : 0) ==
+					 key->dst
 		       : map->out_addr == key->dst && map->out_port == key->dport;
 }
 
 /* Row of an inside or an outside endpoint, or SPINAT_MAPPING_NONE. */
 static uint32_t
-find(const struct spinat_mappings *m, const struct spinat_key *key)
+find(const struct spinat_mappings *m, const struct spinat_key *key, uint64_t hash)
 {
 	const struct wanted w = {m->rows, key};
 	uint32_t value;
 
-	return spinat_index_find(&m->index, spinat_hash_key(key), is_wanted, &w, &value)
-		       ? value >> 1
-		       : SPINAT_MAPPING_NONE;
+	return spinat_index_find(&m->index, hash, is_wanted, &w, &value) ? value >> 1
+									 : SPINAT_MAPPING_NONE;
+}
+
+static uint64_t
+inside_hash(const struct spinat_mapping *map, const struct spinat_ahead *ahead)
+{
+	const struct spinat_key key = inside_key(map);
+
+	return ahead != NULL ? ahead->inside : spinat_hash_key(&key);
+}
+
+static uint64_t
+outside_hash(const struct spinat_mapping *map, const struct spinat_ahead *ahead)
+{
+	const struct spinat_key key = outside_key(map->out_addr, map->out_port, map->proto);
+
+	return ahead != NULL && ahead->outside_addr == map->out_addr &&
+			       ahead->outside_port == map->out_port
+		       ? ahead->outside
+		       : spinat_hash_key(&key);
 }
 
 /* The mapping that a request is for, but for its outside endpoint. */
@@ -129,23 +150,23 @@ wanted_mapping(const struct spinat_mapping_request *req)
 		.remote_port = mode == SPINAT_MAP_ADDRESS_PORT ? req->remote_port : 0,
 		.realm = req->realm,
 		.proto = req->proto,
-		.used = 1,
+		.use = mode == SPINAT_MAP_ENDPOINT_INDEPENDENT ? SPINAT_MAPPING_OF_ANY
+							       : SPINAT_MAPPING_OF_REMOTE,
 		.created = req->ctx->now_s,
 	};
 }
 
 /* Enters a filled row in the index; all or nothing. */
 static int
-enter(struct spinat_mappings *m, uint32_t row)
+enter(struct spinat_mappings *m, uint32_t row, const struct spinat_ahead *ahead)
 {
-	const struct spinat_mapping *map = &m->rows[row];
-	const struct spinat_key in = inside_key(map);
-	const struct spinat_key out = outside_key(map->out_addr, map->out_port, map->proto);
+	const uint64_t in = inside_hash(&m->rows[row], ahead);
 
-	if (spinat_index_add(&m->index, spinat_hash_key(&in), row << 1 | SPINAT_OUT) != 0)
+	if (spinat_index_add(&m->index, in, row << 1 | SPINAT_OUT) != 0)
 		return -ENOSPC;
-	if (spinat_index_add(&m->index, spinat_hash_key(&out), row << 1 | SPINAT_IN) != 0) {
-		spinat_index_del(&m->index, spinat_hash_key(&in), row << 1 | SPINAT_OUT);
+	if (spinat_index_add(&m->index, outside_hash(&m->rows[row], ahead), row << 1 | SPINAT_IN) !=
+		0) {
+		spinat_index_del(&m->index, in, row << 1 | SPINAT_OUT);
 		return -ENOSPC;
 	}
 	return 0;
@@ -154,7 +175,7 @@ enter(struct spinat_mappings *m, uint32_t row)
 static void
 put_row(struct spinat_mappings *m, uint32_t row)
 {
-	m->rows[row].used = 0;
+	m->rows[row].use = SPINAT_MAPPING_FREE;
 	m->rows[row].sessions = m->free;
 	m->free = row + 1;
 	m->n_free++;
@@ -176,8 +197,10 @@ make(struct spinat_mappings *m, const struct spinat_mapping_request *req,
 	*index = m->free - 1;
 	m->free = m->rows[*index].sessions;
 	m->n_free--;
+	if (m->free != 0) /* the next one's */
+		rte_prefetch0(&m->rows[m->free - 1]);
 	m->rows[*index] = *map;
-	if (enter(m, *index) == 0)
+	if (enter(m, *index, req->ctx->ahead) == 0)
 		return SPINAT_DROP_NONE;
 	put_row(m, *index);
 	spinat_client_release(&m->clients.rows[map->client], req->ctx->pools, req->ctx->recorder,
@@ -235,7 +258,7 @@ spinat_mapping_get(
 	struct spinat_mapping map = wanted_mapping(req);
 	const struct spinat_key in = inside_key(&map);
 
-	*index = find(m, &in);
+	*index = find(m, &in, inside_hash(&map, req->ctx->ahead));
 	return *index != SPINAT_MAPPING_NONE ? SPINAT_DROP_NONE : allocate(m, req, &map, index);
 }
 
@@ -246,7 +269,7 @@ spinat_mapping_restore(struct spinat_mappings *m, const struct spinat_mapping_re
 	struct spinat_mapping map = wanted_mapping(req);
 	const struct spinat_key in = inside_key(&map);
 
-	*index = find(m, &in);
+	*index = find(m, &in, inside_hash(&map, NULL));
 	if (*index != SPINAT_MAPPING_NONE)
 		return m->rows[*index].out_addr == out_addr && m->rows[*index].out_port == out_port
 			       ? SPINAT_DROP_NONE
@@ -258,25 +281,106 @@ spinat_mapping_restore(struct spinat_mappings *m, const struct spinat_mapping_re
 	return allocate(m, req, &map, index);
 }
 
-void
-spinat_mapping_prefetch(const struct spinat_mappings *m, const struct spinat_key *key)
+/* The keys that the mapping and the client of a packet from inside are found by: first those that
+ * follow from the packet, all hashed at once. */
+static void
+ahead_inside(const struct spinat_mappings *m, const struct spinat_conf *conf,
+	const struct spinat_key *const *keys, unsigned int n, struct spinat_ahead *ahead)
 {
-	/* as a realm whose mappings are independent of the remote has them */
-	const struct spinat_key in = {.src = key->src,
-		.sport = key->sport,
-		.proto = key->proto,
-		.dir = SPINAT_OUT,
-		.realm = key->realm};
+	struct spinat_key key[2 * SPINAT_AHEAD_MAX];
+	const struct spinat_key *p[2 * SPINAT_AHEAD_MAX];
+	uint64_t hash[2 * SPINAT_AHEAD_MAX];
 
-	spinat_index_prefetch(&m->index, spinat_hash_key(&in));
-	spinat_client_prefetch(&m->clients, key->realm, key->src);
+	for (unsigned int i = 0; i == 0 || i < n; i++) {
+		const enum spinat_mapping_mode mode = conf->realms[keys[i]->realm].mapping;
+
+		key[i] = *keys[i];
+		if (mode == SPINAT_MAP_ENDPOINT_INDEPENDENT)
+			key[i].dst = 0;
+		if (mode != SPINAT_MAP_ADDRESS_PORT)
+			key[i].dport = 0;
+		key[n + i] = spinat_client_key(keys[i]->realm, keys[i]->src);
+		p[i] = &key[i];
+		p[n + i] = &key[n + i];
+	}
+	spinat_hash_burst(p, 2 * n, hash);
+	for (unsigned int i = 0; i < n; i++) {
+		ahead[i].inside = hash[i];
+		ahead[i].client = hash[n + i];
+		spinat_index_prefetch(&m->index, hash[i]);
+		spinat_index_prefetch(&m->clients.index, hash[n + i]);
+	}
+}
+
+/* Then the address that the client has, or will get. A new client often sends several packets. */
+static void
+ahead_client(const struct spinat_mappings *m, const struct spinat_client_ctx *ctx,
+	const struct spinat_key *const *keys, unsigned int i, struct spinat_ahead *ahead)
+{
+	const struct spinat_key *key = keys[i];
+	const struct spinat_nat_client *client = &m->clients.rows[ahead[i].client_row];
+
+	if (ahead[i].client_row != SPINAT_CLIENT_NONE && client->inside == key->src &&
+		client->realm == key->realm) {
+		ahead[i].outside_addr = client->outside;
+		return;
+	}
+	ahead[i].client_row = SPINAT_CLIENT_NONE;
+	ahead[i].outside_addr = i > 0 && ahead[i - 1].client_row == SPINAT_CLIENT_NONE &&
+						keys[i - 1]->src == key->src &&
+						keys[i - 1]->realm == key->realm
+					? ahead[i - 1].outside_addr
+					: spinat_client_outside_new(ctx, key->realm, key->src);
+}
+
+/* Then the port that it is likely to get there. */
+static void
+ahead_outside(const struct spinat_mappings *m, const struct spinat_client_ctx *ctx,
+	const struct spinat_key *const *keys, unsigned int n, struct spinat_ahead *ahead)
+{
+	struct spinat_key key[SPINAT_AHEAD_MAX];
+	const struct spinat_key *p[SPINAT_AHEAD_MAX];
+	uint64_t hash[SPINAT_AHEAD_MAX];
+
+	for (unsigned int i = 0; i < n; i++) {
+		ahead[i].ports = spinat_pools_find(ctx->pools, ahead[i].outside_addr);
+		if (ahead[i].ports != NULL)
+			spinat_port_prefetch(
+				ahead[i].ports, spinat_transport(keys[i]->proto), keys[i]->sport);
+	}
+	for (unsigned int i = 0; i == 0 || i < n; i++) {
+		ahead[i].outside_port = spinat_client_port_ahead(ctx, keys[i], &ahead[i]);
+		key[i] = outside_key(ahead[i].outside_addr, ahead[i].outside_port, keys[i]->proto);
+		p[i] = &key[i];
+	}
+	spinat_hash_burst(p, n, hash);
+	for (unsigned int i = 0; i < n; i++) {
+		ahead[i].outside = hash[i];
+		spinat_index_prefetch(&m->index, hash[i]);
+	}
+}
+
+void
+spinat_mapping_ahead(const struct spinat_mappings *m, const struct spinat_client_ctx *ctx,
+	const struct spinat_key *const *keys, unsigned int n, struct spinat_ahead *ahead)
+{
+	ahead_inside(m, ctx->conf, keys, n, ahead);
+	for (unsigned int i = 0; i < n; i++) {
+		ahead[i].client_row = spinat_index_first(&m->clients.index, ahead[i].client);
+		if (ahead[i].client_row != SPINAT_CLIENT_NONE)
+			rte_prefetch0(&m->clients.rows[ahead[i].client_row]);
+	}
+	for (unsigned int i = 0; i < n; i++)
+		ahead_client(m, ctx, keys, i, ahead);
+	ahead_outside(m, ctx, keys, n, ahead);
 }
 
 rte_be32_t
 spinat_mapping_outside(const struct spinat_mappings *m, const struct spinat_client_ctx *ctx,
 	uint16_t realm, rte_be32_t inside)
 {
-	const uint32_t row = spinat_client_find(&m->clients, realm, inside);
+	const struct spinat_key key = spinat_client_key(realm, inside);
+	const uint32_t row = spinat_client_find(&m->clients, spinat_hash_key(&key), realm, inside);
 
 	return row != SPINAT_CLIENT_NONE ? spinat_client_outside(ctx, &m->clients.rows[row]) : 0;
 }
@@ -287,13 +391,34 @@ spinat_mapping_find(
 {
 	const struct spinat_key key = outside_key(out_addr, out_port, proto);
 
-	return find(m, &key);
+	return find(m, &key, spinat_hash_key(&key));
 }
 
 struct spinat_mapping *
 spinat_mapping_at(struct spinat_mappings *m, uint32_t index)
 {
 	return &m->rows[index];
+}
+
+/* The remote address that a mapping has room for in its own row. */
+static bool
+hold_first(struct spinat_mapping *map, rte_be32_t remote)
+{
+	if (map->remote_sessions == 0)
+		map->remote_addr = remote;
+	if (map->remote_addr != remote || map->remote_sessions == UINT16_MAX)
+		return false;
+	map->remote_sessions++;
+	return true;
+}
+
+static bool
+release_first(struct spinat_mapping *map, rte_be32_t remote)
+{
+	if (map->remote_addr != remote || map->remote_sessions == 0)
+		return false;
+	map->remote_sessions--;
+	return true;
 }
 
 enum spinat_drop
@@ -306,7 +431,7 @@ spinat_mapping_hold(struct spinat_mappings *m, const struct spinat_client_ctx *c
 
 	if (drop != SPINAT_DROP_NONE)
 		return drop;
-	if (spinat_permit_hold(&m->permits, index, remote, map->sessions == 0) != 0) {
+	if (!hold_first(map, remote) && spinat_permit_hold(&m->permits, index, remote) != 0) {
 		client->sessions--;
 		return SPINAT_DROP_SESSIONS_FULL;
 	}
@@ -327,11 +452,9 @@ drop(struct spinat_mappings *m, struct spinat_pools *pools, struct spinat_record
 	uint32_t index, struct spinat_port_hold *hold)
 {
 	struct spinat_mapping *map = &m->rows[index];
-	const struct spinat_key in = inside_key(map);
-	const struct spinat_key out = outside_key(map->out_addr, map->out_port, map->proto);
 
-	spinat_index_del(&m->index, spinat_hash_key(&in), index << 1 | SPINAT_OUT);
-	spinat_index_del(&m->index, spinat_hash_key(&out), index << 1 | SPINAT_IN);
+	spinat_index_del(&m->index, inside_hash(map, NULL), index << 1 | SPINAT_OUT);
+	spinat_index_del(&m->index, outside_hash(map, NULL), index << 1 | SPINAT_IN);
 	spinat_client_release(&m->clients.rows[map->client], pools, recorder, map->proto,
 		map->out_addr, map->out_port, hold);
 	drop_client(m, map->client);
@@ -344,7 +467,8 @@ spinat_mapping_release(struct spinat_mappings *m, struct spinat_pools *pools,
 {
 	struct spinat_mapping *map = &m->rows[index];
 
-	spinat_permit_release(&m->permits, index, remote);
+	if (!release_first(map, remote))
+		spinat_permit_release(&m->permits, index, remote);
 	m->clients.rows[map->client].sessions--;
 	if (--map->sessions == 0)
 		drop(m, pools, recorder, index, has_to_wait(m, map) ? &m->hold : NULL);
@@ -391,14 +515,16 @@ bool
 spinat_mapping_permits(
 	const struct spinat_mappings *m, const struct spinat_mapping *map, rte_be32_t remote)
 {
-	return spinat_permit_has(&m->permits, map - m->rows, remote);
+	return (map->remote_addr == remote && map->remote_sessions > 0) ||
+	       (map->sessions > map->remote_sessions &&
+		       spinat_permit_has(&m->permits, map - m->rows, remote));
 }
 
 bool
 spinat_mapping_row(const struct spinat_mappings *m, uint32_t i, struct spinat_mapping *row)
 {
 	*row = m->rows[i];
-	return row->used;
+	return row->use != SPINAT_MAPPING_FREE;
 }
 
 uint32_t

@@ -10,6 +10,7 @@
 #include <rte_byteorder.h>
 
 #include "config/conf.h"
+#include "nat/ahead.h"
 #include "nat/allowance.h"
 #include "nat/pool.h"
 #include "packet/drop.h"
@@ -22,6 +23,12 @@
  * reads marked so.
  */
 
+enum spinat_mapping_use {
+	SPINAT_MAPPING_FREE,
+	SPINAT_MAPPING_OF_ANY, /* independent of the remote */
+	SPINAT_MAPPING_OF_REMOTE, /* depends on the remote endpoint, or on its address alone */
+};
+
 struct spinat_mapping {
 	rte_be32_t in_addr;
 	rte_be32_t out_addr;
@@ -29,13 +36,15 @@ struct spinat_mapping {
 	rte_be16_t out_port;
 	uint16_t realm;
 	uint8_t proto;
-	uint8_t used;
+	uint8_t use; /* enum spinat_mapping_use */
 	uint32_t client; /* row, see nat/client.h */
 	uint32_t sessions;
 	uint32_t created; /* seconds since start */
-	/* where the mapping depends on the remote endpoint, or on its address alone; else 0 */
+	/* what it depends on; or a remote address that sessions go to, and how many of them: most
+	 * mappings know no other, and need no permit then */
 	rte_be32_t remote_addr;
-	rte_be16_t remote_port;
+	rte_be16_t remote_port; /* what it depends on, else 0 */
+	uint16_t remote_sessions;
 };
 
 struct spinat_mappings;
@@ -79,8 +88,15 @@ enum spinat_drop spinat_mapping_restore(struct spinat_mappings *m,
 	const struct spinat_mapping_request *req, rte_be32_t out_addr, rte_be16_t out_port,
 	uint32_t *index);
 
-/** Brings nearer what spinat_mapping_get reads for a packet from inside. */
-void spinat_mapping_prefetch(const struct spinat_mappings *m, const struct spinat_key *key);
+/**
+ * Looks ahead for packets that may need new mappings: finds what can be known of them, and brings
+ * nearer what making them will read.
+ *
+ * @param keys  of n packets from inside, 1 <= n <= SPINAT_AHEAD_MAX
+ * @param ahead filled but for `key` and `answer`, for the context of spinat_mapping_get
+ */
+void spinat_mapping_ahead(const struct spinat_mappings *m, const struct spinat_client_ctx *ctx,
+	const struct spinat_key *const *keys, unsigned int n, struct spinat_ahead *ahead);
 
 /** Outside address of a host that has mappings, or 0. */
 rte_be32_t spinat_mapping_outside(const struct spinat_mappings *m,

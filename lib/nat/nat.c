@@ -199,9 +199,25 @@ struct ends {
 	uint32_t mapping;
 };
 
+/* Makes a new flow visible; the hashes of its keys may be known. */
+static int
+enter(struct spinat_nat *nat, struct spinat_flow *f, const struct spinat_ahead *ahead)
+{
+	uint64_t hash[2];
+
+	/* an answer's key is known only where the outside endpoint is what was foreseen */
+	if (ahead == NULL || f->new_addr[SPINAT_OUT] != ahead->outside_addr ||
+		f->new_port[SPINAT_OUT] != ahead->outside_port)
+		return spinat_table_insert(nat->table, f);
+	hash[SPINAT_OUT] = ahead->key;
+	hash[SPINAT_IN] = ahead->answer;
+	return spinat_table_insert_hashed(nat->table, f, hash);
+}
+
 static enum spinat_drop
 add_flow(struct spinat_nat *nat, const struct spinat_conf *conf, const struct spinat_meta *meta,
-	const struct ends *e, uint32_t now_s, struct spinat_flow **flow)
+	const struct ends *e, const struct spinat_ahead *ahead, uint32_t now_s,
+	struct spinat_flow **flow)
 {
 	const struct spinat_key *key = &meta->key;
 	const bool out = key->dir == SPINAT_OUT;
@@ -230,7 +246,7 @@ add_flow(struct spinat_nat *nat, const struct spinat_conf *conf, const struct sp
 	spinat_flow_set_deltas(f);
 	if (f->proto == IPPROTO_TCP)
 		spinat_tcp_begin(f, meta);
-	if (spinat_table_insert(nat->table, f) != 0)
+	if (enter(nat, f, ahead) != 0)
 		return SPINAT_DROP_SESSIONS_FULL;
 	nat->sessions++;
 	nat->created++;
@@ -267,11 +283,12 @@ add_static(struct spinat_nat *nat, const struct spinat_conf *conf, const struct 
 		return SPINAT_DROP_SESSIONS_FULL;
 	e->type = SPINAT_FLOW_STATIC;
 	e->mapping = SPINAT_MAPPING_NONE;
-	return add_flow(nat, conf, meta, e, now_s, flow);
+	return add_flow(nat, conf, meta, e, NULL, now_s, flow);
 }
 
 static struct spinat_client_ctx
-client_ctx(struct spinat_nat *nat, const struct spinat_conf *conf, uint32_t now_s)
+client_ctx(struct spinat_nat *nat, const struct spinat_conf *conf, const struct spinat_ahead *ahead,
+	uint32_t now_s)
 {
 	return (struct spinat_client_ctx){
 		.conf = conf,
@@ -282,6 +299,7 @@ client_ctx(struct spinat_nat *nat, const struct spinat_conf *conf, uint32_t now_
 		.restoring = nat->restoring,
 		.recorder = &nat->recorder,
 		.leases = nat->leases,
+		.ahead = ahead,
 	};
 }
 
@@ -289,7 +307,7 @@ rte_be32_t
 spinat_nat_lease(struct spinat_nat *nat, const struct spinat_conf *conf, uint16_t realm,
 	rte_be32_t inside, rte_be32_t wish, uint32_t now_s)
 {
-	const struct spinat_client_ctx ctx = client_ctx(nat, conf, now_s);
+	const struct spinat_client_ctx ctx = client_ctx(nat, conf, NULL, now_s);
 	rte_be32_t outside = spinat_mapping_outside(nat->mappings, &ctx, realm, inside);
 
 	if (outside == 0)
@@ -317,37 +335,62 @@ add_session(struct spinat_nat *nat, const struct spinat_client_ctx *ctx,
 		.type = SPINAT_FLOW_SESSION,
 		.mapping = mapping,
 	};
-	const struct spinat_key back = {
-		.src = remote,
-		.dst = e.out_addr,
-		.sport = key->dir == SPINAT_OUT ? key->dport : key->sport,
-		.dport = e.out_port,
-		.proto = key->proto,
-		.dir = SPINAT_IN,
-	};
 	enum spinat_drop drop;
 
-	spinat_table_prefetch(nat->table, &back);
 	drop = spinat_mapping_hold(nat->mappings, ctx, mapping, remote, key->dir == SPINAT_OUT);
 	if (drop != SPINAT_DROP_NONE) {
 		spinat_mapping_drop_unused(nat->mappings, nat->pools, &nat->recorder, mapping);
 		return drop;
 	}
-	drop = add_flow(nat, ctx->conf, meta, &e, ctx->now_s, flow);
+	drop = add_flow(nat, ctx->conf, meta, &e, ctx->ahead, ctx->now_s, flow);
 	if (drop != SPINAT_DROP_NONE)
 		spinat_mapping_release(nat->mappings, nat->pools, &nat->recorder, mapping, remote);
 	return drop;
+}
+
+void
+spinat_nat_ahead(struct spinat_nat *nat, const struct spinat_conf *conf,
+	const struct spinat_key *const *keys, unsigned int n, struct spinat_ahead *ahead)
+{
+	const struct spinat_client_ctx ctx = client_ctx(nat, conf, NULL, 0);
+	struct spinat_key answer[SPINAT_AHEAD_MAX];
+	const struct spinat_key *p[SPINAT_AHEAD_MAX];
+	uint64_t hash[SPINAT_AHEAD_MAX];
+
+	spinat_mapping_ahead(nat->mappings, &ctx, keys, n, ahead);
+	for (unsigned int i = 0; i == 0 || i < n; i++) {
+		answer[i] = (struct spinat_key){.src = keys[i]->dst,
+			.dst = ahead[i].outside_addr,
+			.sport = keys[i]->dport,
+			.dport = ahead[i].outside_port,
+			.proto = keys[i]->proto,
+			.dir = SPINAT_IN};
+		p[i] = &answer[i];
+	}
+	spinat_hash_burst(p, n, hash);
+	for (unsigned int i = 0; i < n; i++) {
+		ahead[i].answer = hash[i];
+		spinat_index_prefetch(&nat->table->index, hash[i]);
+	}
 }
 
 enum spinat_drop
 spinat_nat_outbound(struct spinat_nat *nat, const struct spinat_conf *conf,
 	const struct spinat_meta *meta, uint32_t now_s, struct spinat_flow **flow)
 {
+	return spinat_nat_outbound_ahead(nat, conf, meta, NULL, now_s, flow);
+}
+
+enum spinat_drop
+spinat_nat_outbound_ahead(struct spinat_nat *nat, const struct spinat_conf *conf,
+	const struct spinat_meta *meta, const struct spinat_ahead *ahead, uint32_t now_s,
+	struct spinat_flow **flow)
+{
 	const struct spinat_key *key = &meta->key;
 	const struct spinat_static_conf *s = spinat_conf_static_inside(conf, key->realm, key->src);
 	struct ends e = {.in_addr = key->src, .in_port = key->sport, .realm = key->realm};
 	const struct spinat_redirect_conf *r;
-	const struct spinat_client_ctx ctx = client_ctx(nat, conf, now_s);
+	const struct spinat_client_ctx ctx = client_ctx(nat, conf, ahead, now_s);
 	enum spinat_drop drop;
 	uint32_t mapping;
 
@@ -388,7 +431,7 @@ inbound_mapping(struct spinat_nat *nat, const struct spinat_conf *conf,
 {
 	const struct spinat_key *key = &meta->key;
 	const struct spinat_mapping *map;
-	const struct spinat_client_ctx ctx = client_ctx(nat, conf, now_s);
+	const struct spinat_client_ctx ctx = client_ctx(nat, conf, NULL, now_s);
 	enum spinat_drop drop;
 	uint32_t mapping = spinat_mapping_find(nat->mappings, key->dst, key->dport, key->proto);
 

@@ -54,6 +54,20 @@ void spinat_nat_free(struct spinat_nat *nat);
 enum spinat_drop spinat_nat_outbound(struct spinat_nat *nat, const struct spinat_conf *conf,
 	const struct spinat_meta *meta, uint32_t now_s, struct spinat_flow **flow);
 
+/** The same where something is known of the flow already. @param ahead of spinat_nat_ahead, or NULL */
+enum spinat_drop spinat_nat_outbound_ahead(struct spinat_nat *nat, const struct spinat_conf *conf,
+	const struct spinat_meta *meta, const struct spinat_ahead *ahead, uint32_t now_s,
+	struct spinat_flow **flow);
+
+/**
+ * Looks ahead for packets from inside that found no flow, see ahead.h. Owner only.
+ *
+ * @param keys  of n packets, 1 <= n <= SPINAT_AHEAD_MAX
+ * @param ahead of each; its `key` is filled already
+ */
+void spinat_nat_ahead(struct spinat_nat *nat, const struct spinat_conf *conf,
+	const struct spinat_key *const *keys, unsigned int n, struct spinat_ahead *ahead);
+
 /**
  * The same for a packet from outside: static rule, else redirection, else the filtering of its
  * mapping (RFC 4787 5) decides. Owner only.

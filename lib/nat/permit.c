@@ -67,12 +67,12 @@ spinat_permit_has(const struct spinat_permits *p, uint32_t mapping, rte_be32_t r
 }
 
 int
-spinat_permit_hold(struct spinat_permits *p, uint32_t mapping, rte_be32_t remote, bool first)
+spinat_permit_hold(struct spinat_permits *p, uint32_t mapping, rte_be32_t remote)
 {
 	const uint64_t hash = hash_of(mapping, remote);
 	uint32_t row;
 
-	if (!first && find(p, hash, mapping, remote, &row)) {
+	if (find(p, hash, mapping, remote, &row)) {
 		p->rows[row].sessions++;
 		return 0;
 	}

@@ -12,8 +12,8 @@
 #include "nat/index.h"
 
 /*
- * The remote addresses that a mapping's sessions go to, with how many go to each: what
- * address-dependent filtering lets in (RFC 4787 5). A worker's own: owner only.
+ * The remote addresses that a mapping's sessions go to beside the one in its row, with how many go to
+ * each: what address-dependent filtering lets in (RFC 4787 5). A worker's own: owner only.
  */
 
 struct spinat_permit {
@@ -35,13 +35,8 @@ void spinat_permits_free(struct spinat_permits *p);
 
 bool spinat_permit_has(const struct spinat_permits *p, uint32_t mapping, rte_be32_t remote);
 
-/**
- * One session more.
- *
- * @param first whether the mapping has no other session
- * @return 0 or -ENOSPC
- */
-int spinat_permit_hold(struct spinat_permits *p, uint32_t mapping, rte_be32_t remote, bool first);
+/** One session more. @return 0 or -ENOSPC */
+int spinat_permit_hold(struct spinat_permits *p, uint32_t mapping, rte_be32_t remote);
 
 /** One session less; it was held. */
 void spinat_permit_release(struct spinat_permits *p, uint32_t mapping, rte_be32_t remote);

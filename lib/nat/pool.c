@@ -7,6 +7,7 @@
 
 #include <rte_branch_prediction.h>
 #include <rte_malloc.h>
+#include <rte_prefetch.h>
 #include <rte_random.h>
 
 #include "nat/deterministic.h"
@@ -21,12 +22,16 @@ struct spinat_ports {
 	/* a bit for every 64 ports: a client's block begins there. 64 blocks of 64 ports are the
 	 * least that a worker has, so no two workers write one word */
 	uint64_t blocks[WORDS / 64];
+};
+
+struct slot {
+	_Atomic(struct spinat_ports *) ports; /* NULL: free, and the address means nothing */
 	rte_be32_t addr;
 };
 
 struct spinat_pools {
 	uint32_t max, n, mask;
-	_Atomic(struct spinat_ports *) slots[]; /* open addressing by address, never removed */
+	struct slot slots[]; /* open addressing by address, never removed */
 };
 
 int
@@ -64,7 +69,7 @@ spinat_pools_free(struct spinat_pools *p)
 	if (p == NULL)
 		return;
 	for (uint32_t i = 0; i <= p->mask; i++)
-		rte_free(atomic_load_explicit(&p->slots[i], memory_order_relaxed));
+		rte_free(atomic_load_explicit(&p->slots[i].ports, memory_order_relaxed));
 	rte_free(p);
 }
 
@@ -80,8 +85,8 @@ spinat_pools_find(const struct spinat_pools *p, rte_be32_t addr)
 	uint32_t i = slot_of(p, addr);
 	struct spinat_ports *ports;
 
-	while ((ports = atomic_load_explicit(&p->slots[i], memory_order_acquire)) != NULL) {
-		if (ports->addr == addr)
+	while ((ports = atomic_load_explicit(&p->slots[i].ports, memory_order_acquire)) != NULL) {
+		if (p->slots[i].addr == addr)
 			return ports;
 		i = (i + 1) & p->mask;
 	}
@@ -103,10 +108,10 @@ spinat_pools_attach(struct spinat_pools *p, const struct spinat_conf *conf)
 		ports = rte_zmalloc("spinat_ports", sizeof(*ports), RTE_CACHE_LINE_SIZE);
 		if (ports == NULL)
 			return -ENOMEM;
-		ports->addr = addr;
-		while (atomic_load_explicit(&p->slots[i], memory_order_relaxed) != NULL)
+		while (atomic_load_explicit(&p->slots[i].ports, memory_order_relaxed) != NULL)
 			i = (i + 1) & p->mask;
-		atomic_store_explicit(&p->slots[i], ports, memory_order_release);
+		p->slots[i].addr = addr;
+		atomic_store_explicit(&p->slots[i].ports, ports, memory_order_release);
 		p->n++;
 	}
 	return 0;
@@ -127,27 +132,25 @@ range_mask(unsigned int w, uint16_t first, uint16_t last)
 
 /* First free port of one word at or after a random bit, or 0. */
 static uint16_t
-pick_in_word(uint64_t *word, unsigned int w, uint64_t allowed, unsigned int start,
+pick_in_word(uint64_t word, unsigned int w, uint64_t allowed, unsigned int start,
 	const struct spinat_port_wish *wish)
 {
-	uint64_t free = ~*word & allowed;
+	uint64_t free = ~word & allowed;
 
 	while (free != 0) {
 		uint64_t ahead = free & UINT64_MAX << start;
 		unsigned int bit = __builtin_ctzll(ahead != 0 ? ahead : free);
 		uint16_t port = w * 64 + bit;
 
-		if (port != 0 && !wish->reserved(wish->ctx, rte_cpu_to_be_16(port))) {
-			*word |= UINT64_C(1) << bit;
+		if (port != 0 && !wish->reserved(wish->ctx, rte_cpu_to_be_16(port)))
 			return port;
-		}
 		free &= ~(UINT64_C(1) << bit);
 	}
 	return 0;
 }
 
 static uint16_t
-search(uint64_t *used, const struct spinat_port_wish *wish, uint64_t parity)
+search(const uint64_t *used, const struct spinat_port_wish *wish, uint64_t parity)
 {
 	/* where to begin: hard to guess (RFC 6056) */
 	const uint32_t random = (uint32_t)rte_rand();
@@ -162,7 +165,7 @@ search(uint64_t *used, const struct spinat_port_wish *wish, uint64_t parity)
 		for (unsigned int i = 0; i < BLOCK_WORDS; i++) {
 			unsigned int w = block * BLOCK_WORDS + (i + (random >> 8)) % BLOCK_WORDS;
 			uint64_t allowed = range_mask(w, wish->first, wish->last) & parity;
-			uint16_t port = pick_in_word(&used[w], w, allowed, random >> 16 & 63, wish);
+			uint16_t port = pick_in_word(used[w], w, allowed, random >> 16 & 63, wish);
 
 			if (port != 0)
 				return port;
@@ -171,21 +174,29 @@ search(uint64_t *used, const struct spinat_port_wish *wish, uint64_t parity)
 	return 0;
 }
 
-rte_be16_t
-spinat_port_alloc(
-	struct spinat_ports *p, enum spinat_transport tp, const struct spinat_port_wish *wish)
+static bool
+is_free(const uint64_t *used, rte_be16_t port)
 {
-	uint64_t *used = p->used[tp];
-	uint16_t want = rte_be_to_cpu_16(wish->port);
-	uint64_t parity = want & 1 ? 0xaaaaaaaaaaaaaaaau : 0x5555555555555555u;
+	const uint16_t n = rte_be_to_cpu_16(port);
+
+	return !(used[n / 64] >> n % 64 & 1);
+}
+
+rte_be16_t
+spinat_port_find(
+	const struct spinat_ports *p, enum spinat_transport tp, const struct spinat_port_wish *wish)
+{
+	const uint64_t *used = p->used[tp];
+	const uint16_t want = rte_be_to_cpu_16(wish->port);
+	const uint64_t parity = want & 1 ? 0xaaaaaaaaaaaaaaaau : 0x5555555555555555u;
 	uint16_t port;
 
 	if (wish->same && want >= wish->first && want <= wish->last && want != 0 &&
 		spinat_port_owner(wish->port, wish->n_workers) == wish->worker &&
-		!(used[want / 64] >> want % 64 & 1) && !wish->reserved(wish->ctx, wish->port)) {
-		used[want / 64] |= UINT64_C(1) << want % 64;
+		is_free(used, wish->port) && !wish->reserved(wish->ctx, wish->port))
 		return wish->port;
-	}
+	if (wish->found != 0 && is_free(used, wish->found))
+		return wish->found;
 	port = search(used, wish, parity);
 	if (port == 0)
 		port = search(used, wish, ~parity);
@@ -204,6 +215,12 @@ spinat_port_take(struct spinat_ports *p, enum spinat_transport tp, rte_be16_t po
 	return true;
 }
 
+void
+spinat_port_prefetch(const struct spinat_ports *p, enum spinat_transport tp, rte_be16_t port)
+{
+	rte_prefetch0(&p->used[tp][rte_be_to_cpu_16(port) / 64]);
+}
+
 rte_be16_t
 spinat_port_alloc_block(
 	struct spinat_ports *p, enum spinat_transport tp, const struct spinat_port_wish *wish)
@@ -211,7 +228,7 @@ spinat_port_alloc_block(
 	const unsigned int first = wish->first / 64, n = wish->last / 64u - first + 1;
 	const uint16_t want = rte_be_to_cpu_16(wish->port);
 	const uint64_t parity = want & 1 ? 0xaaaaaaaaaaaaaaaau : 0x5555555555555555u;
-	uint64_t *used = p->used[tp];
+	const uint64_t *used = p->used[tp];
 	unsigned int start;
 	uint32_t random;
 
@@ -224,10 +241,10 @@ spinat_port_alloc_block(
 		/* once round for ports of the same parity, once more for the others */
 		const unsigned int at = start + (i < n ? i : i - n);
 		const unsigned int w = first + (at < n ? at : at - n);
-		uint16_t port = pick_in_word(&used[w], w,
+		uint16_t port = pick_in_word(used[w], w,
 			range_mask(w, wish->first, wish->last) & (i < n ? parity : ~parity),
 			random & 63, wish);
-		if (port != 0)
+		if (port != 0 && spinat_port_take(p, tp, rte_cpu_to_be_16(port)))
 			return rte_cpu_to_be_16(port);
 	}
 	return 0;

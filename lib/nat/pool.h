@@ -58,6 +58,7 @@ spinat_port_owner(rte_be16_t port, unsigned int n_workers)
 struct spinat_port_wish {
 	rte_be16_t port; /* the same number, else the same parity (RFC 4787 REQ-3, REQ-4) */
 	bool same; /* whether the same number will do: else a random one (RFC 6056) */
+	rte_be16_t found; /* for this wish before: to be had again if it is still free; 0: none */
 	uint16_t first, last; /* host order, inclusive */
 	uint16_t worker, n_workers;
 	/** Says that a port is spoken for by configuration. */
@@ -66,18 +67,21 @@ struct spinat_port_wish {
 };
 
 /**
- * Takes a port. Owner of the blocks only.
+ * Finds a port that is free, to be taken then. Owner of the blocks only.
  *
  * @return the port, or 0 where none of the worker's is free
  */
-rte_be16_t spinat_port_alloc(
-	struct spinat_ports *p, enum spinat_transport tp, const struct spinat_port_wish *wish);
+rte_be16_t spinat_port_find(const struct spinat_ports *p, enum spinat_transport tp,
+	const struct spinat_port_wish *wish);
+
+/** Brings nearer what finding reads first. @param port that is wished for */
+void spinat_port_prefetch(const struct spinat_ports *p, enum spinat_transport tp, rte_be16_t port);
 
 /** Takes this very port; false where it is in use. Owner of the block only. */
 bool spinat_port_take(struct spinat_ports *p, enum spinat_transport tp, rte_be16_t port);
 
 /**
- * The same, from anywhere between first and last, which one client has for itself.
+ * Finds and takes one from anywhere between first and last, which one client has for itself.
  *
  * @return the port, or 0 where none is free
  */

@@ -173,7 +173,7 @@ make_session(struct spinat_nat *nat, const struct spinat_conf *conf, const struc
 	map = spinat_mapping_at(nat->mappings, mapping);
 	if (drop == SPINAT_DROP_NONE)
 		map->created = RTE_MIN(map->created, want->created);
-	else if (map->used)
+	else if (map->use != SPINAT_MAPPING_FREE)
 		spinat_mapping_drop_unused(nat->mappings, nat->pools, &nat->recorder, mapping);
 	return drop;
 }

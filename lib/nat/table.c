@@ -149,6 +149,8 @@ spinat_table_alloc(struct spinat_table *t)
 	} else {
 		f = &t->flows[t->high];
 	}
+	if (t->free != 0) /* the next one's */
+		rte_prefetch0(&t->flows[t->free - 1]);
 	memset(f, 0, sizeof(*f));
 	t->high = RTE_MAX(t->high, spinat_table_index(t, f) + 1);
 	return f;
@@ -187,6 +189,17 @@ can_retire(struct spinat_table *t)
 int
 spinat_table_insert(struct spinat_table *t, struct spinat_flow *f)
 {
+	uint64_t hash[2];
+
+	for (int dir = 0; dir < 2; dir++)
+		if (f->flags & key_flag(dir))
+			hash[dir] = hash_of(f, dir);
+	return spinat_table_insert_hashed(t, f, hash);
+}
+
+int
+spinat_table_insert_hashed(struct spinat_table *t, struct spinat_flow *f, const uint64_t hash[2])
+{
 	const uint8_t wanted = f->flags & (SPINAT_FLOW_KEY_OUT | SPINAT_FLOW_KEY_IN);
 
 	/* should the second key find no room, the first has to be retired: readers may know it */
@@ -199,7 +212,7 @@ spinat_table_insert(struct spinat_table *t, struct spinat_flow *f)
 	for (int dir = 0; dir < 2; dir++) {
 		if (!(wanted & key_flag(dir)))
 			continue;
-		if (spinat_index_add(&t->index, hash_of(f, dir), value_of(t, f, dir)) != 0) {
+		if (spinat_index_add(&t->index, hash[dir], value_of(t, f, dir)) != 0) {
 			spinat_table_remove(t, f);
 			return -ENOSPC;
 		}
@@ -252,8 +265,8 @@ is_wanted(const void *ctx, uint32_t value)
 	return spinat_flow_has_key(&w->t->flows[value >> 1], value & 1, w->key);
 }
 
-static inline struct spinat_flow *
-find(const struct spinat_table *t, const struct spinat_key *key, uint64_t hash)
+struct spinat_flow *
+spinat_table_find_hashed(const struct spinat_table *t, const struct spinat_key *key, uint64_t hash)
 {
 	const struct wanted w = {t, key};
 	uint32_t value;
@@ -265,15 +278,14 @@ find(const struct spinat_table *t, const struct spinat_key *key, uint64_t hash)
 struct spinat_flow *
 spinat_table_find(const struct spinat_table *t, const struct spinat_key *key)
 {
-	return find(t, key, spinat_hash_key(key));
+	return spinat_table_find_hashed(t, key, spinat_hash_key(key));
 }
 
 /* A bucket is a likely miss of the caches, and so is a flow: all of one kind are under way at once. */
 void
 spinat_table_find_burst(const struct spinat_table *t, const struct spinat_key *const *keys,
-	unsigned int n, struct spinat_flow **flows)
+	unsigned int n, uint64_t *hashes, struct spinat_flow **flows)
 {
-	uint64_t hashes[SPINAT_TABLE_BURST];
 	uint32_t values[SPINAT_TABLE_BURST];
 
 	spinat_hash_burst(keys, n, hashes);
@@ -295,6 +307,6 @@ spinat_table_find_burst(const struct spinat_table *t, const struct spinat_key *c
 		flows[i] = likely(values[i] != NO_VALUE &&
 				   spinat_flow_has_key(f, values[i] & 1, keys[i]))
 				   ? f
-				   : find(t, keys[i], hashes[i]);
+				   : spinat_table_find_hashed(t, keys[i], hashes[i]);
 	}
 }

@@ -54,6 +54,10 @@ struct spinat_flow *spinat_table_alloc(struct spinat_table *t);
  */
 int spinat_table_insert(struct spinat_table *t, struct spinat_flow *f);
 
+/** The same where the hashes of its keys are known. @param hash by direction; read for those it has */
+int spinat_table_insert_hashed(
+	struct spinat_table *t, struct spinat_flow *f, const uint64_t hash[2]);
+
 /**
  * Takes a flow out; index and memory are reused after a grace period. Owner only.
  *
@@ -67,17 +71,19 @@ void spinat_table_reclaim(struct spinat_table *t, unsigned int n);
 /** Looks one key up; NULL where there is none. Any worker. */
 struct spinat_flow *spinat_table_find(const struct spinat_table *t, const struct spinat_key *key);
 
-/** Brings nearer what finding or inserting a key reads. */
-static inline void
-spinat_table_prefetch(const struct spinat_table *t, const struct spinat_key *key)
-{
-	spinat_index_prefetch(&t->index, spinat_hash_key(key));
-}
+/** The same where the hash of the key is known. */
+struct spinat_flow *spinat_table_find_hashed(
+	const struct spinat_table *t, const struct spinat_key *key, uint64_t hash);
 
-/** Looks up to SPINAT_TABLE_BURST keys up, all lines that it reads prefetched. Any worker. */
+/**
+ * Looks up to SPINAT_TABLE_BURST keys up, all lines that it reads prefetched. Any worker.
+ *
+ * @param hashes filled with those of the keys
+ * @param flows  filled with what is found, or NULL
+ */
 #define SPINAT_TABLE_BURST 32
 void spinat_table_find_burst(const struct spinat_table *t, const struct spinat_key *const *keys,
-	unsigned int n, struct spinat_flow **flows);
+	unsigned int n, uint64_t *hashes, struct spinat_flow **flows);
 
 static inline uint32_t
 spinat_table_index(const struct spinat_table *t, const struct spinat_flow *f)

@@ -91,7 +91,7 @@ mapping_row(
 	rte_tel_data_add_dict_string(row, "protocol", protocol_name(m->proto, buf, sizeof(buf)));
 	add_endpoint(row, "inside", m->in_addr, m->in_port);
 	add_endpoint(row, "outside", m->out_addr, m->out_port);
-	if (m->remote_addr != 0)
+	if (m->use == SPINAT_MAPPING_OF_REMOTE)
 		add_endpoint(row, "remote", m->remote_addr, m->remote_port);
 	rte_tel_data_add_dict_u64(row, "sessions", m->sessions);
 	rte_tel_data_add_dict_u64(row, "age_s", now_s > m->created ? now_s - m->created : 0);

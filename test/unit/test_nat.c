@@ -669,6 +669,7 @@ nat_suite(void)
 	tcase_add_test(t, random_life_keeps_the_books);
 	suite_add_tcase(s, t);
 	suite_add_tcase(s, nat_index_cases());
+	suite_add_tcase(s, nat_ahead_case());
 	suite_add_tcase(s, nat_client_case());
 	suite_add_tcase(s, nat_lease_case());
 	suite_add_tcase(s, nat_tcp_case());

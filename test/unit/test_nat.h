@@ -7,6 +7,7 @@
 #include <check.h>
 
 /* Test cases of lib/nat that stand in files of their own. */
+TCase *nat_ahead_case(void);
 TCase *nat_client_case(void);
 TCase *nat_lease_case(void);
 TCase *nat_tcp_case(void);
