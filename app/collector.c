@@ -15,7 +15,7 @@
 #include "ipfix.h"
 
 #define RETRY_MS 1000 /* until the next try to open a file or a connection */
-#define STALE_MS 60000 /* templates come again over UDP, where a collector may have begun anew */
+#define STALE_MS 10000 /* templates come again over UDP, where a collector may have begun anew */
 #define SILENT_MS 30000 /* a connection that acknowledges nothing for so long has broken */
 
 struct spinat_collector {

@@ -114,6 +114,7 @@ def dump(file: Path) -> list[dict[str, str]]:
     return rows
 
 
+TEMPLATE_SET = b"\0\2"
 CREATE, DELETE, PORTS_EXHAUSTED, QUOTA, ALLOCATION, DEALLOCATION = "4 5 12 13 16 17".split()
 
 
@@ -351,3 +352,6 @@ class TestIpfixOverUdp:
             eventually(arrives)
             (first, *_) = dump(file)
             assert first == session(CREATE, int(first["7"]), int(first["7"]))
+            receiver.settimeout(20)
+            while receiver.recv(65536)[16:18] != TEMPLATE_SET:  # they come again
+                pass
