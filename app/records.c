@@ -20,9 +20,11 @@
 
 struct spinat_records {
 	struct spinat_engine *engine;
-	FILE *file; /* of text, or */
-	struct spinat_ipfix *ipfix; /* both or none */
+	FILE *file; /* of text; or NULL, and then both or none of: */
+	struct spinat_ipfix *ipfix;
 	struct spinat_collector *collector;
+	time_t second; /* of the last line */
+	char time[32]; /* the same in words */
 	uint64_t next_log_ms;
 	unsigned int
 		pending; /* records in the text's buffer, or in the message that is being made */
@@ -184,12 +186,13 @@ real_time_ms(void)
 static void
 write_time(struct spinat_records *r, uint64_t time_ms)
 {
-	const time_t seconds = time_ms / 1000;
-	char text[32];
+	const time_t second = time_ms / 1000;
 	struct tm tm;
 
-	strftime(text, sizeof(text), "%Y-%m-%dT%H:%M:%SZ", gmtime_r(&seconds, &tm));
-	fprintf(r->file, "time=%s ", text);
+	if (second != r->second)
+		strftime(r->time, sizeof(r->time), "%Y-%m-%dT%H:%M:%SZ", gmtime_r(&second, &tm));
+	r->second = second;
+	fprintf(r->file, "time=%s ", r->time);
 }
 
 static void
