@@ -30,6 +30,7 @@ enum spinat_flow_type {
 #define SPINAT_FLOW_KEY_OUT 0x04 /* has an entry for packets from inside */
 #define SPINAT_FLOW_KEY_IN 0x08 /* has an entry for packets from outside */
 #define SPINAT_FLOW_NATT 0x10 /* to UDP port 4500: the binder wants to know when it is used */
+#define SPINAT_FLOW_OPENED_IN 0x20 /* a packet from outside has made it */
 
 /* State bits, set by whoever sees the packet (relaxed), read by the owner's sweep. TCP: */
 #define SPINAT_TCP_SYN_OUT 0x01

@@ -262,18 +262,51 @@ spinat_mapping_get(
 	return *index != SPINAT_MAPPING_NONE ? SPINAT_DROP_NONE : allocate(m, req, &map, index);
 }
 
+/* The mapping of an outside endpoint where it is that of the inside one. */
+static uint32_t
+find_restored(const struct spinat_mappings *m, const struct spinat_mapping *map,
+	rte_be32_t out_addr, rte_be16_t out_port)
+{
+	const uint32_t row = spinat_mapping_find(m, out_addr, out_port, map->proto);
+
+	return row != SPINAT_MAPPING_NONE && m->rows[row].in_addr == map->in_addr &&
+			       m->rows[row].in_port == map->in_port &&
+			       m->rows[row].realm == map->realm
+		       ? row
+		       : SPINAT_MAPPING_NONE;
+}
+
+/* The remote that a mapping depends on was not known when it was restored: now it is. */
+static void
+set_remote(struct spinat_mappings *m, uint32_t row, const struct spinat_mapping *map)
+{
+	struct spinat_mapping *known = &m->rows[row];
+
+	spinat_index_del(&m->index, inside_hash(known, NULL), row << 1 | SPINAT_OUT);
+	known->remote_addr = map->remote_addr;
+	known->remote_port = map->remote_port;
+	/* there is room: one has just gone */
+	spinat_index_add(&m->index, inside_hash(known, NULL), row << 1 | SPINAT_OUT);
+}
+
 enum spinat_drop
 spinat_mapping_restore(struct spinat_mappings *m, const struct spinat_mapping_request *req,
-	rte_be32_t out_addr, rte_be16_t out_port, uint32_t *index)
+	rte_be32_t out_addr, rte_be16_t out_port, bool opened_in, uint32_t *index)
 {
 	struct spinat_mapping map = wanted_mapping(req);
-	const struct spinat_key in = inside_key(&map);
+	struct spinat_key in;
 
-	*index = find(m, &in, inside_hash(&map, NULL));
-	if (*index != SPINAT_MAPPING_NONE)
-		return m->rows[*index].out_addr == out_addr && m->rows[*index].out_port == out_port
-			       ? SPINAT_DROP_NONE
-			       : SPINAT_DROP_PORTS_EXHAUSTED;
+	if (opened_in)
+		map.remote_addr = map.remote_port = 0; /* not his: no remote at all has this one */
+	*index = find_restored(m, &map, out_addr, out_port);
+	if (*index != SPINAT_MAPPING_NONE) {
+		if (!opened_in && map.use == SPINAT_MAPPING_OF_REMOTE)
+			set_remote(m, *index, &map);
+		return SPINAT_DROP_NONE;
+	}
+	in = inside_key(&map);
+	if (!opened_in && find(m, &in, inside_hash(&map, NULL)) != SPINAT_MAPPING_NONE)
+		return SPINAT_DROP_PORTS_EXHAUSTED;
 	if (spinat_pools_find(req->ctx->pools, out_addr) == NULL)
 		return SPINAT_DROP_NO_POOL;
 	map.out_addr = out_addr;
@@ -404,7 +437,7 @@ spinat_mapping_at(struct spinat_mappings *m, uint32_t index)
 static bool
 hold_first(struct spinat_mapping *map, rte_be32_t remote)
 {
-	if (map->remote_sessions == 0)
+	if (map->remote_sessions == 0 && map->use == SPINAT_MAPPING_OF_ANY)
 		map->remote_addr = remote;
 	if (map->remote_addr != remote || map->remote_sessions == UINT16_MAX)
 		return false;

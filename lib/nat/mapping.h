@@ -81,12 +81,14 @@ enum spinat_drop spinat_mapping_get(
 /**
  * The same with the outside endpoint that the mapping had before a restart.
  *
+ * @param opened_in whether the remote endpoint is that of a session that was opened from outside, through
+ *        a mapping that may have been made for another remote
  * @return SPINAT_DROP_NONE; SPINAT_DROP_PORTS_EXHAUSTED where the inside endpoint has another one
  *         or somebody else has this one; or what spinat_mapping_get returns
  */
 enum spinat_drop spinat_mapping_restore(struct spinat_mappings *m,
 	const struct spinat_mapping_request *req, rte_be32_t out_addr, rte_be16_t out_port,
-	uint32_t *index);
+	bool opened_in, uint32_t *index);
 
 /**
  * Looks ahead for packets that may need new mappings: finds what can be known of them, and brings

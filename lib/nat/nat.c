@@ -235,6 +235,8 @@ add_flow(struct spinat_nat *nat, const struct spinat_conf *conf, const struct sp
 	f->proto = key->proto;
 	f->type = e->type;
 	f->flags = SPINAT_FLOW_KEY_OUT | SPINAT_FLOW_KEY_IN;
+	if (!out)
+		f->flags |= SPINAT_FLOW_OPENED_IN;
 	if (conf->realms[e->realm].inbound_refresh)
 		f->flags |= SPINAT_FLOW_IN_REFRESH;
 	if (spinat_conf_outside(conf, f->remote_addr) != NULL)
@@ -425,29 +427,37 @@ spinat_nat_outbound_ahead(struct spinat_nat *nat, const struct spinat_conf *conf
 	return add_session(nat, &ctx, meta, mapping, flow);
 }
 
+/* The filtering of a mapping (RFC 4787 5). */
+static bool
+is_let_in(const struct spinat_nat *nat, const struct spinat_conf *conf,
+	const struct spinat_mapping *map, rte_be32_t remote)
+{
+	if (nat->restoring) /* he was, and what let him in may be restored after him */
+		return true;
+	switch (conf->realms[map->realm].filtering) {
+	case SPINAT_FILTER_ENDPOINT_INDEPENDENT:
+		return true;
+	case SPINAT_FILTER_ADDRESS:
+		return spinat_mapping_permits(nat->mappings, map, remote);
+	case SPINAT_FILTER_ADDRESS_PORT:
+		return false; /* whoever is let in has a session */
+	}
+	return false;
+}
+
 static enum spinat_drop
 inbound_mapping(struct spinat_nat *nat, const struct spinat_conf *conf,
 	const struct spinat_meta *meta, uint32_t now_s, struct spinat_flow **flow)
 {
 	const struct spinat_key *key = &meta->key;
-	const struct spinat_mapping *map;
 	const struct spinat_client_ctx ctx = client_ctx(nat, conf, NULL, now_s);
 	enum spinat_drop drop;
 	uint32_t mapping = spinat_mapping_find(nat->mappings, key->dst, key->dport, key->proto);
 
 	if (mapping == SPINAT_MAPPING_NONE)
 		return SPINAT_DROP_NO_MAPPING;
-	map = spinat_mapping_at(nat->mappings, mapping);
-	switch (conf->realms[map->realm].filtering) {
-	case SPINAT_FILTER_ENDPOINT_INDEPENDENT:
-		break;
-	case SPINAT_FILTER_ADDRESS:
-		if (!spinat_mapping_permits(nat->mappings, map, key->src))
-			return SPINAT_DROP_FILTERED;
-		break;
-	case SPINAT_FILTER_ADDRESS_PORT:
-		return SPINAT_DROP_FILTERED; /* whoever is let in has a session */
-	}
+	if (!is_let_in(nat, conf, spinat_mapping_at(nat->mappings, mapping), key->src))
+		return SPINAT_DROP_FILTERED;
 	/* a mapping of queries takes replies only: no request from outside finds a host by it */
 	if (key->proto == IPPROTO_ICMP)
 		return SPINAT_DROP_FILTERED;

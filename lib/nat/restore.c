@@ -58,6 +58,8 @@ spinat_nat_export(
 		.type = copy.type,
 		/* the binder has to be told of NAT-T again */
 		.state = copy.proto == IPPROTO_TCP ? copy.state : 0,
+		.tcp_expected = copy.proto == IPPROTO_TCP ? copy.tcp_expected : 0,
+		.opened_in = (copy.flags & SPINAT_FLOW_OPENED_IN) != 0,
 		.idle_s = RTE_MAX(idle, 0), /* the worker's clock may be a second ahead */
 		.age_s = now_s - copy.created,
 	};
@@ -102,12 +104,22 @@ outcome(enum spinat_drop drop)
 	}
 }
 
+/* Whether a session goes through a mapping that need not be the one of its own remote. */
+static bool
+opened_from_outside(const struct spinat_conf *conf, const struct spinat_flow *want)
+{
+	return want->flags & SPINAT_FLOW_OPENED_IN &&
+	       conf->realms[want->realm].mapping != SPINAT_MAP_ENDPOINT_INDEPENDENT;
+}
+
 /* The packet that opened the flow comes once more: all the rules of today apply to it. */
 static enum spinat_drop
 replay(struct spinat_nat *nat, const struct spinat_conf *conf, const struct spinat_flow *want,
 	uint32_t now_s, struct spinat_flow **flow)
 {
-	const enum spinat_dir dir = want->type == SPINAT_FLOW_SESSION ? SPINAT_OUT : SPINAT_IN;
+	const enum spinat_dir dir =
+		want->type == SPINAT_FLOW_SESSION && !opened_from_outside(conf, want) ? SPINAT_OUT
+										      : SPINAT_IN;
 	struct spinat_meta meta = {
 		.kind = spinat_transport(want->proto) >= 0 ? SPINAT_KIND_FLOW : SPINAT_KIND_OTHER,
 		.tcp_flags = want->proto == IPPROTO_TCP ? RTE_TCP_SYN_FLAG : 0,
@@ -166,7 +178,7 @@ make_session(struct spinat_nat *nat, const struct spinat_conf *conf, const struc
 	uint32_t mapping;
 
 	drop = spinat_mapping_restore(nat->mappings, &req, want->new_addr[SPINAT_OUT],
-		want->new_port[SPINAT_OUT], &mapping);
+		want->new_port[SPINAT_OUT], opened_from_outside(conf, want), &mapping);
 	if (drop != SPINAT_DROP_NONE)
 		return drop;
 	drop = make(nat, conf, want, now_s, flow);
@@ -193,6 +205,7 @@ spinat_nat_restore(struct spinat_nat *nat, const struct spinat_conf *conf,
 		.proto = row->proto,
 		.type = row->type,
 		.state = row->state,
+		.flags = row->opened_in == 1 ? SPINAT_FLOW_OPENED_IN : 0,
 		.last_seen = now_s - (uint32_t)RTE_MIN(idle_s, now_s),
 		.created = now_s - (uint32_t)RTE_MIN(age_s, now_s),
 	};
@@ -220,6 +233,9 @@ spinat_nat_restore(struct spinat_nat *nat, const struct spinat_conf *conf,
 	nat->restoring = false;
 	if (drop == SPINAT_DROP_NONE) {
 		f->state = want.state;
+		f->flags = (f->flags & ~SPINAT_FLOW_OPENED_IN) | want.flags;
+		if (f->proto == IPPROTO_TCP)
+			f->tcp_expected = row->tcp_expected;
 		f->last_seen = want.last_seen;
 		f->created = want.created;
 	}

@@ -23,12 +23,13 @@ struct spinat_nat_row {
 	uint8_t proto;
 	uint8_t type; /* enum spinat_flow_type: SESSION or STATIC */
 	uint8_t state; /* SPINAT_TCP_* */
-	uint8_t pad;
+	uint8_t opened_in; /* 1: by a packet from outside */
 	uint32_t idle_s; /* since its last packet */
 	uint32_t age_s; /* since its first */
+	uint32_t tcp_expected; /* see struct spinat_flow */
 };
 
-_Static_assert(sizeof(struct spinat_nat_row) == 32, "rows are written to files as they are");
+_Static_assert(sizeof(struct spinat_nat_row) == 36, "rows are written to files as they are");
 
 /** What became of a row. */
 enum spinat_restored {

@@ -16,7 +16,7 @@
  * taken whole or not at all. Needs no EAL; any thread.
  */
 
-#define SPINAT_STATE_VERSION 1
+#define SPINAT_STATE_VERSION 2
 #define SPINAT_STATE_DIGEST_LEN 32
 #define SPINAT_STATE_BOOT_LEN 40
 

@@ -151,6 +151,22 @@ class TestKilled:
         assert row["state"] == "closing"
         lab.silent()
 
+    def test_tcp_cannot_be_ended_by_a_guess(self, fresh: Lab) -> None:
+        """Where the connection is is kept, too: what was no part of it before is none after."""
+        lab = fresh
+        port = connect(lab, 4150)
+        crash(lab)
+        for flags in ("R", "FA"):
+            guess = segment(port, flags)
+            guess[TCP].seq = 0x40000000
+            lab.back(guess, dst=A, dport=4150)
+        (row,) = lab.app.telemetry.sessions(client=A)
+        assert row["state"] == "established"
+        assert lab.app.telemetry.ask("/spinat/stats")["tcp_disbelieved"] == 2
+        lab.back(segment(port, "R"), dst=A, dport=4150)
+        (row,) = lab.app.telemetry.sessions(client=A)
+        assert row["state"] == "closing"
+
     def test_icmp_echo(self, fresh: Lab) -> None:
         lab = fresh
         request = IP(src=A, dst=REMOTE) / ICMP(type=8, id=4200) / b"ping"
@@ -417,6 +433,35 @@ class TestTunnels:
         lab.silent()
 
 
+class TestMappingByAddress:
+    """A session that a stranger has opened goes through the mapping of another remote."""
+
+    @pytest.fixture(scope="class")
+    def config(self, place: Path) -> cfg.Config:
+        realm = cfg.realm(mapping="address", filtering="endpoint-independent")
+        return kept(place, realms=[realm])
+
+    def test_both_go_on(self, fresh: Lab) -> None:
+        lab = fresh
+        # in both orders, since rows are restored in that of the table
+        ports = []
+        for inside, own, stranger in ((5000, REMOTE, REMOTE2), (5002, REMOTE2, REMOTE)):
+            port = lab.out(udp(inside, dst=own), src=POOL).ip.sport
+            lab.back(answer(port, src=stranger), dst=A, dport=inside)
+            ports.append((inside, own, stranger, port))
+        assert crash(lab)["restored"]["sessions"] == 4
+        assert len(lab.app.telemetry.mappings()) == 2
+        for inside, own, stranger, port in ports:
+            lab.back(answer(port, src=stranger), dst=A, dport=inside)
+            lab.out(udp(inside, dst=stranger), src=POOL, sport=port)
+            lab.back(answer(port, src=own), dst=A, dport=inside)
+            # the mapping is that of its own remote as before, and no other's
+            again = IP(src=A, dst=own) / UDP(sport=inside, dport=54) / b"x"
+            lab.out(again, src=POOL, sport=port)
+            elsewhere = IP(src=A, dst=stranger) / UDP(sport=inside, dport=54) / b"x"
+            assert lab.out(elsewhere, src=POOL).ip.sport != port
+
+
 class TestChanged:
     """What the new configuration does not permit is skipped and counted."""
 
@@ -587,12 +632,12 @@ DAMAGES: dict[str, tuple[Callable[[bytes], bytes], list[str]]] = {
     "empty": (lambda _: b"", ["found 0 bytes"]),
     "foreign": (lambda _: b"#!/bin/sh\n" * 100, ["other data", "checkpoint of spinat"]),
     "older": (
-        lambda d: d[:VERSION_AT] + struct.pack("=I", 0) + d[VERSION_AT + 4 :],
-        ["format version 0, expected version 1"],
+        lambda d: d[:VERSION_AT] + struct.pack("=I", 1) + d[VERSION_AT + 4 :],
+        ["format version 1, expected version 2"],
     ),
     "newer": (
-        lambda d: d[:VERSION_AT] + struct.pack("=I", 2) + d[VERSION_AT + 4 :],
-        ["format version 2, expected version 1"],
+        lambda d: d[:VERSION_AT] + struct.pack("=I", 3) + d[VERSION_AT + 4 :],
+        ["format version 3, expected version 2"],
     ),
 }
 

@@ -226,7 +226,7 @@ static const struct {
 	const char *says;
 } headers[] = {
 	{change_order, "other byte order"},
-	{change_version, "format version 2, expected version 1"},
+	{change_version, "format version 3, expected version 2"},
 	{change_row_size, "rows of another layout"},
 	{change_rows, "for its rows"},
 	{change_name, "a checkpoint of instance \"other\", expected one of \"unit\""},
