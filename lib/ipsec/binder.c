@@ -403,15 +403,6 @@ sweep_ike(
 		ipsec_member_release(b, m);
 }
 
-/* A changed configuration may have taken the outside address away. */
-static bool
-still_ours(const struct spinat_conf *conf, const struct group *g)
-{
-	const struct spinat_outside_addr *o = spinat_conf_outside(conf, g->key.a);
-
-	return o != NULL && o->realm == g->key.realm;
-}
-
 /* Whoever gives the client its outside address shall know that it is in use. */
 static void
 renew(struct spinat_binder *b, uint64_t now_ms, struct member *m)
@@ -423,12 +414,13 @@ renew(struct spinat_binder *b, uint64_t now_ms, struct member *m)
 }
 
 static void
-sweep_member(
-	struct spinat_binder *b, const struct spinat_conf *conf, uint64_t now_ms, struct member *m)
+sweep_member(struct spinat_binder *b, const struct spinat_conf *conf, uint64_t now_ms,
+	struct member *m, bool validate)
 {
 	if (m->group == NULL)
 		return;
-	if (!still_ours(conf, m->group)) {
+	/* a changed configuration may translate it otherwise, or not at all */
+	if (validate && !ipsec_permitted(conf, m->host->client, m->group->key.a, m->group->key.b)) {
 		ipsec_member_purge(b, m);
 		return;
 	}
@@ -445,8 +437,15 @@ spinat_binder_sweep(struct spinat_binder *b, const struct spinat_conf *conf, uin
 	uint32_t total = b->n_spis_max + b->n_ikes_max + b->n_members_max;
 
 	ipsec_called(b, conf, now_ms);
+	if (b->generation != conf->generation) {
+		b->generation = conf->generation;
+		b->validate_left = total;
+	}
 	for (; budget > 0; budget--) {
+		const bool validate = b->validate_left > 0;
 		uint32_t at = b->sweep_at++;
+
+		b->validate_left -= validate;
 
 		if (b->sweep_at == total)
 			b->sweep_at = 0;
@@ -460,6 +459,6 @@ spinat_binder_sweep(struct spinat_binder *b, const struct spinat_conf *conf, uin
 			continue;
 		}
 		at -= b->n_ikes_max;
-		sweep_member(b, conf, now_ms, &b->members[at]);
+		sweep_member(b, conf, now_ms, &b->members[at], validate);
 	}
 }

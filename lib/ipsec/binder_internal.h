@@ -276,6 +276,8 @@ struct spinat_binder {
 	struct host_list realm_hosts[SPINAT_MAX_REALMS];
 	uint32_t n_dir[2]; /* SPIs in use, by enum spinat_dir */
 	uint32_t sweep_at;
+	uint32_t generation; /* configuration that clients are checked against */
+	uint32_t validate_left; /* entries of the sweep that are still to be checked */
 	uint64_t started_ms; /* first call; 0: none yet, or it knows of the time before */
 	bool started;
 	uint32_t salt;
@@ -302,6 +304,10 @@ struct member *ipsec_member_get(
 void ipsec_member_live(struct member *m);
 /** It talks NAT-T with the gateway, or does so no more. */
 void ipsec_member_natt(struct member *m, bool natt);
+/** Whether a client is translated to this address when it talks with this gateway. */
+bool ipsec_permitted(const struct spinat_conf *conf, struct spinat_client client,
+	rte_be32_t outside, rte_be32_t gateway);
+
 /** Frees all that a member has, and the member. */
 void ipsec_member_purge(struct spinat_binder *b, struct member *m);
 /** Frees a member that has nothing left, and with the last one its group. */

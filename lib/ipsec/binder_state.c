@@ -187,23 +187,30 @@ spinat_binder_save_credits(const struct spinat_binder *b, uint32_t index, uint64
 
 /* --- in ------------------------------------------------------------------------------------------- */
 
-/* Whether the client would still be translated to this address. */
-static bool
-permitted(const struct spinat_conf *conf, const struct spinat_row_owner *o)
+bool
+ipsec_permitted(const struct spinat_conf *conf, struct spinat_client client, rte_be32_t outside,
+	rte_be32_t gateway)
 {
-	const struct spinat_outside_addr *addr = spinat_conf_outside(conf, o->outside);
+	const struct spinat_outside_addr *addr = spinat_conf_outside(conf, outside);
 	const struct spinat_redirect_conf *r;
 
 	if (addr == NULL || addr->kinds & SPINAT_OUTSIDE_STATIC ||
-		spinat_conf_static_inside(conf, o->realm, o->client) != NULL ||
-		spinat_conf_exempt(conf, o->realm, o->client, o->gateway))
+		spinat_conf_static_inside(conf, client.realm, client.addr) != NULL ||
+		spinat_conf_exempt(conf, client.realm, client.addr, gateway))
 		return false;
-	if (o->proto == IPPROTO_AH && conf->realms[o->realm].ah != SPINAT_AH_TRANSLATE)
-		return false;
-	if (addr->kinds & SPINAT_OUTSIDE_POOL && addr->realm == o->realm)
+	if (addr->kinds & SPINAT_OUTSIDE_POOL && addr->realm == client.realm)
 		return true;
-	r = spinat_conf_redirect(conf, o->outside, IPPROTO_ESP, 0);
-	return r != NULL && r->inside == o->client && r->realm == o->realm;
+	r = spinat_conf_redirect(conf, outside, IPPROTO_ESP, 0);
+	return r != NULL && r->inside == client.addr && r->realm == client.realm;
+}
+
+static bool
+permitted(const struct spinat_conf *conf, const struct spinat_row_owner *o)
+{
+	const struct spinat_client client = {.addr = o->client, .realm = o->realm};
+
+	return ipsec_permitted(conf, client, o->outside, o->gateway) &&
+	       (o->proto != IPPROTO_AH || conf->realms[o->realm].ah == SPINAT_AH_TRANSLATE);
 }
 
 /* The member of a row, found or made; NULL with the reason. */

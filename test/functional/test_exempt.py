@@ -5,6 +5,7 @@
 import pytest
 from harness import config as cfg
 from harness import wire
+from harness.ipsec import Tunnel
 from harness.lab import Lab, eventually
 from harness.plan import A, B, BEHIND, GATEWAY, POOL, REMOTE, TRANSIT
 from scapy.layers.inet import ICMP, IP, TCP, UDP
@@ -89,3 +90,25 @@ class TestExempt:
         assert lab.app.reload(lab.config | {"exempt": rules}).startswith("ok")
         eventually(lambda: lab.app.telemetry.sessions(client=B, remote=GATEWAY) == [])
         lab.out(udp(B, GATEWAY, 6000), src=B, sport=6000)
+
+    def test_reload_closes_tunnels(self, lab: Lab) -> None:
+        """What the binder knows of such a pair, too: its packets would go on translated."""
+        tunnel, other = Tunnel(B, "203.0.113.77"), Tunnel(B, "203.0.113.78")
+        for t in (tunnel, other):
+            lab.out(t.outbound()[0], src=POOL)
+            lab.back(t.inbound(POOL)[0], dst=B)
+            lab.out(t.outbound()[0], src=POOL)
+        rules = [*lab.config["exempt"], {"from": f"{B}/32", "to": f"{tunnel.gateway}/32"}]
+        assert lab.app.reload(lab.config | {"exempt": rules}).startswith("ok")
+        bindings = lab.app.telemetry.bindings
+        eventually(lambda: bindings(client=B, remote=tunnel.gateway) == [])
+        lab.out(tunnel.outbound()[0], src=B)
+        lab.back(tunnel.inbound(B)[0], dst=B)
+        assert len(bindings(client=B, remote=other.gateway)) == 2
+        lab.back(other.inbound(POOL)[0], dst=B)
+        # and with another address for all that it does
+        static = [{"inside": B, "outside": "192.0.2.99"}]
+        assert lab.app.reload(lab.config | {"exempt": rules, "static": static}).startswith("ok")
+        lab.outside.absent.add("192.0.2.99")
+        eventually(lambda: bindings(client=B) == [])
+        lab.out(other.outbound()[0], src="192.0.2.99")
