@@ -223,6 +223,30 @@ class TestMappingByAddress:
         assert sorted(r["remote"] for r in rows) == [f"{REMOTE}:0", f"{REMOTE2}:0"]
 
 
+class TestMappingOfARemoteThatIsGone:
+    @pytest.fixture(scope="class")
+    def config(self) -> cfg.Config:
+        realm = cfg.realm(mapping="address", filtering="endpoint-independent")
+        return cfg.default_config(realms=[realm], timeouts={"udp": 2})
+
+    def test_stays_the_mapping_of_that_one(self, lab: Lab) -> None:
+        """Strangers keep it alive, and it becomes no mapping of theirs."""
+        port = lab.out(udp(A, 5000), src=POOL).ip.sport
+        stranger, next_one = ("198.51.100.77", "198.51.100.78")
+
+        def gone() -> bool:
+            back = IP(src=stranger, dst=POOL) / UDP(sport=9, dport=port) / b"y"
+            lab.back(back, dst=A, dport=5000)
+            return lab.app.telemetry.sessions(client=A, remote=REMOTE) == []
+
+        eventually(gone)
+        back = IP(src=next_one, dst=POOL) / UDP(sport=9, dport=port) / b"y"
+        lab.back(back, dst=A, dport=5000)
+        lab.out(udp(A, 5000), src=POOL, sport=port)
+        assert lab.out(udp(A, 5000, next_one, dport=54), src=POOL).ip.sport != port
+        eventually(lambda: lab.app.telemetry.mappings() == [])
+
+
 class TestMappingByEndpoint:
     @pytest.fixture(scope="class")
     def config(self) -> cfg.Config:
