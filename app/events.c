@@ -15,7 +15,7 @@
 #define EXHAUSTED_CLIENTS \
 	256 /* the same of clients that got no state; half as many lines a minute */
 #define EXHAUSTED_MS 60000 /* until a client is logged again */
-/* Lines about ambiguous SPIs: so many at once, and one more a second. */
+/* Lines about ambiguous SPIs and ports of IKE: so many at once, and one more a second. */
 #define AMBIGUOUS_LINES 10
 
 struct spinat_events {
@@ -149,6 +149,23 @@ may_log(struct spinat_events *v)
 	return true;
 }
 
+/* Once a gateway, as long as it is remembered. */
+static void
+log_ike_port(struct spinat_events *v, const struct spinat_event *event)
+{
+	char client[INET_ADDRSTRLEN], gateway[INET_ADDRSTRLEN];
+
+	if (!may_log(v))
+		return;
+	inet_ntop(AF_INET, &event->ike_port.client, client, sizeof(client));
+	inet_ntop(AF_INET, &event->ike_port.gateway, gateway, sizeof(gateway));
+	LOG(NOTICE,
+		"event=ike_port realm=%u gateway=%s client=%s port=500 left_out=%" PRIu64
+		" reason=\"no answer to three messages from a translated port\"",
+		event->ike_port.realm, gateway, client, v->left_out);
+	v->left_out = 0;
+}
+
 static void
 log_ambiguous(struct spinat_events *v, const struct spinat_ambiguous *a)
 {
@@ -187,6 +204,8 @@ spinat_events_serve(struct spinat_events *v, struct spinat_records *records)
 			return;
 		if (event.type == SPINAT_EVENT_AH_REJECTED)
 			log_ah_rejected(v, &event);
+		else if (event.type == SPINAT_EVENT_IKE_PORT)
+			log_ike_port(v, &event);
 		else if (event.type == SPINAT_EVENT_EXHAUSTED)
 			log_exhausted(v, &event, records);
 		else

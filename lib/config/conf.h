@@ -62,7 +62,7 @@ enum spinat_port_allocation {
 enum spinat_transport { SPINAT_UDP, SPINAT_TCP, SPINAT_ICMP, SPINAT_TRANSPORTS };
 
 enum spinat_ah_mode { SPINAT_AH_REJECT, SPINAT_AH_TRANSLATE, SPINAT_AH_EXEMPT };
-enum spinat_ike_port { SPINAT_IKE_KEEP, SPINAT_IKE_TRANSLATE };
+enum spinat_ike_port { SPINAT_IKE_KEEP, SPINAT_IKE_TRANSLATE, SPINAT_IKE_AUTO };
 /* What becomes of a SYN from outside that nobody asked for (RFC 5382 REQ-4). */
 enum spinat_ipfix_transport { SPINAT_IPFIX_FILE, SPINAT_IPFIX_UDP, SPINAT_IPFIX_TCP };
 enum spinat_unsolicited_syn { SPINAT_SYN_UNREACHABLE, SPINAT_SYN_DROP };

@@ -121,7 +121,11 @@ static const struct conf_word ah_words[] = {
 	{NULL, 0},
 };
 static const struct conf_word ike_port_words[] = {
-	{"keep", SPINAT_IKE_KEEP}, {"translate", SPINAT_IKE_TRANSLATE}, {NULL, 0}};
+	{"keep", SPINAT_IKE_KEEP},
+	{"translate", SPINAT_IKE_TRANSLATE},
+	{"auto", SPINAT_IKE_AUTO},
+	{NULL, 0},
+};
 static const struct conf_word mapping_words[] = {
 	{"endpoint-independent", SPINAT_MAP_ENDPOINT_INDEPENDENT},
 	{"address", SPINAT_MAP_ADDRESS},

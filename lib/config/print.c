@@ -23,6 +23,7 @@ static const char *const ah_text[] = {
 static const char *const ike_port_text[] = {
 	[SPINAT_IKE_KEEP] = "kept at 500 for every client",
 	[SPINAT_IKE_TRANSLATE] = "translated as other UDP",
+	[SPINAT_IKE_AUTO] = "translated, or 500 for gateways that do not answer then",
 };
 static const char *const ambiguity_text[] = {
 	[SPINAT_AMBIGUITY_FANOUT] = "copied to every candidate until it is settled",

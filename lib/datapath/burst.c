@@ -75,8 +75,7 @@ classify(struct spinat_worker *w, struct spinat_slot *s, struct rte_mbuf *m, boo
 		s->meta.key.dir = SPINAT_OUT;
 		s->meta.key.realm = iface->realm;
 		/* translated by choice of the realm: IKE is then UDP like any other */
-		if (s->meta.kind == SPINAT_KIND_IKE &&
-			snap->conf->realms[iface->realm].ike_port == SPINAT_IKE_TRANSLATE)
+		if (s->meta.kind == SPINAT_KIND_IKE && spinat_ike_as_udp(w, s, !from_ring))
 			s->meta.kind = SPINAT_KIND_FLOW;
 	} else {
 		s->meta.key.dir = SPINAT_IN;

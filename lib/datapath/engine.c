@@ -155,6 +155,9 @@ create_worker(struct spinat_engine *e, uint16_t id, unsigned int lcore,
 	w->binder = spinat_binder_create(name, &binder, &ops);
 	if (w->binder == NULL)
 		return fail(err, "the SPI bindings (limits.bindings, limits.ike)");
+	w->ike_ports = spinat_ike_ports_create(socket);
+	if (w->ike_ports == NULL)
+		return fail(err, "the ports of IKE");
 	snprintf(name, sizeof(name), "frag%u", id);
 	w->frags = spinat_frag_create(name, &frag);
 	if (w->frags == NULL)
@@ -245,6 +248,7 @@ free_worker(struct spinat_worker *w)
 		rte_pktmbuf_free(m);
 	rte_ring_free(w->in);
 	spinat_frag_free(w->frags);
+	spinat_ike_ports_free(w->ike_ports);
 	spinat_binder_free(w->binder);
 	spinat_nat_free(w->nat);
 	rte_free(w);

@@ -14,6 +14,7 @@
 
 #include "config/conf.h"
 #include "ipsec/binder.h"
+#include "ipsec/ike_port.h"
 #include "nat/nat.h"
 #include "net/fib.h"
 #include "net/port.h"
@@ -73,6 +74,7 @@ enum spinat_why {
 	SPINAT_WHY_SEND, /* to a worker: whole frame, send it on m->port */
 	SPINAT_WHY_NATT, /* to a worker: no packet, a note for its binder */
 	SPINAT_WHY_ORDER, /* to a worker: no packet, a struct spinat_order_slip */
+	SPINAT_WHY_IKE_PORT, /* to a worker: no packet, a note about a gateway that it owns */
 	SPINAT_WHY_LEASE, /* to a worker: no packet, a note that an outside address is in use */
 	SPINAT_WHY_PROPOSED, /* to a worker: may its host have this outside address? give it back */
 	SPINAT_WHY_GIVEN, /* to a worker: IPsec from inside, its host's outside address known */
@@ -94,6 +96,7 @@ struct spinat_mbuf_priv {
 enum spinat_event_type {
 	SPINAT_EVENT_AH_REJECTED = 1,
 	SPINAT_EVENT_SPI_AMBIGUOUS,
+	SPINAT_EVENT_IKE_PORT, /* a gateway gets IKE from port 500 from now on */
 	SPINAT_EVENT_EXHAUSTED, /* a client got no state: its limits or a table are full */
 };
 struct spinat_event {
@@ -110,6 +113,10 @@ struct spinat_event {
 			uint8_t proto;
 		} exhausted;
 		struct spinat_ambiguous ambiguous;
+		struct {
+			rte_be32_t client, gateway;
+			uint16_t realm;
+		} ike_port;
 	};
 };
 
@@ -158,6 +165,7 @@ struct spinat_worker {
 	struct rte_ring *in; /* from other workers and the control lcore */
 	struct spinat_nat *nat;
 	struct spinat_binder *binder;
+	struct spinat_ike_ports *ike_ports;
 	struct spinat_frag_table *frags;
 	const struct spinat_snapshot *snap; /* of this loop */
 	uint32_t fib_generation; /* of its forwarding table, when the loop began */

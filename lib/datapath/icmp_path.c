@@ -205,6 +205,16 @@ ipsec_error_out(struct spinat_worker *w, struct spinat_slot *s, const struct spi
 				inner->key.proto));
 }
 
+static bool
+quotes_translated_ike(
+	const struct spinat_worker *w, const struct spinat_slot *s, const struct spinat_meta *inner)
+{
+	const enum spinat_ike_port port = w->snap->conf->realms[s->meta.key.realm].ike_port;
+
+	return port == SPINAT_IKE_TRANSLATE ||
+	       (port == SPINAT_IKE_AUTO && !spinat_ike_keeps_port(w, inner->key.src));
+}
+
 void
 spinat_icmp_error_out(struct spinat_worker *w, struct spinat_slot *s)
 {
@@ -230,8 +240,7 @@ spinat_icmp_error_out(struct spinat_worker *w, struct spinat_slot *s)
 		spinat_forward(w, s, NULL);
 		return;
 	}
-	if (inner.kind == SPINAT_KIND_IKE &&
-		w->snap->conf->realms[s->meta.key.realm].ike_port == SPINAT_IKE_TRANSLATE)
+	if (inner.kind == SPINAT_KIND_IKE && quotes_translated_ike(w, s, &inner))
 		inner.kind = SPINAT_KIND_FLOW;
 	if (inner.kind == SPINAT_KIND_SPI || inner.kind == SPINAT_KIND_IKE) {
 		ipsec_error_out(w, s, &inner);

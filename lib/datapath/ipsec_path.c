@@ -109,8 +109,8 @@ describe(const struct spinat_slot *s, struct spinat_ipsec_pkt *p)
 	};
 }
 
-static int
-ike_header(const struct spinat_slot *s, struct spinat_ike_hdr *hdr)
+int
+spinat_slot_ike(const struct spinat_slot *s, struct spinat_ike_hdr *hdr)
 {
 	const uint16_t at = s->meta.l4 + UDP_HEADER_LEN;
 
@@ -172,6 +172,23 @@ reject_ah(struct spinat_worker *w, struct spinat_slot *s, struct spinat_verdict 
 	tell_control(w, &event);
 }
 
+/* True where an IKE SA goes on with the port that it has. */
+static bool
+follow_older(struct spinat_worker *w, struct spinat_slot *s, struct spinat_verdict *v)
+{
+	struct spinat_ike_hdr hdr;
+	const struct spinat_flow *f;
+
+	if (spinat_slot_ike(s, &hdr) != 0)
+		return false;
+	f = spinat_ike_older_flow(w, s, &hdr);
+	if (f == NULL)
+		return false;
+	v->flow[0] = f;
+	v->n = 1;
+	return true;
+}
+
 void
 spinat_decide_ipsec_out(struct spinat_worker *w, struct spinat_slot *s, struct spinat_verdict *v)
 {
@@ -188,7 +205,7 @@ spinat_decide_ipsec_out(struct spinat_worker *w, struct spinat_slot *s, struct s
 			reject_ah(w, s, v);
 		return; /* exempt: no flow, routed as it is */
 	}
-	if (elsewhere(w, s, v))
+	if (elsewhere(w, s, v) || (s->meta.kind == SPINAT_KIND_IKE && follow_older(w, s, v)))
 		return;
 	describe(s, &p);
 	p.outside = spinat_ipsec_outside(w, s, v);
@@ -203,7 +220,7 @@ spinat_decide_ipsec_out(struct spinat_worker *w, struct spinat_slot *s, struct s
 	}
 	if (s->meta.kind == SPINAT_KIND_SPI) {
 		spinat_binder_outbound(w->binder, conf, w->now_ms, &p, &d);
-	} else if (ike_header(s, &hdr) == 0) {
+	} else if (spinat_slot_ike(s, &hdr) == 0) {
 		spinat_binder_ike_outbound(w->binder, conf, w->now_ms, &p, &hdr, &d);
 	} else {
 		d.drop = SPINAT_DROP_IKE_SHORT;
@@ -254,7 +271,7 @@ spinat_decide_ipsec_in(struct spinat_worker *w, struct spinat_slot *s, struct sp
 	p.client.realm = o->realm;
 	if (s->meta.kind == SPINAT_KIND_SPI)
 		spinat_binder_inbound(w->binder, conf, w->now_ms, &p, &d);
-	else if (ike_header(s, &hdr) == 0)
+	else if (spinat_slot_ike(s, &hdr) == 0)
 		spinat_binder_ike_inbound(w->binder, conf, w->now_ms, &p, &hdr, &d);
 	else
 		d.drop = SPINAT_DROP_IKE_SHORT;

@@ -151,7 +151,21 @@ void spinat_natt_answered(
 void spinat_natt_told(struct spinat_worker *w, struct rte_mbuf *m);
 /** An operator's order, handed over by the control lcore. Takes the mbuf. */
 void spinat_order_told(struct spinat_worker *w, struct rte_mbuf *m);
+/** Reads the IKE header of a packet. @return as spinat_ike_parse */
+int spinat_slot_ike(const struct spinat_slot *s, struct spinat_ike_hdr *hdr);
 extern const struct spinat_binder_ops spinat_shortcut_ops;
+
+/* ike_port_path.c */
+/** Whether IKE from inside is translated as other UDP. @param received from a device, just now */
+bool spinat_ike_as_udp(struct spinat_worker *w, const struct spinat_slot *s, bool received);
+/** Whether IKE to this gateway keeps its port in realms with policy "auto". */
+bool spinat_ike_keeps_port(const struct spinat_worker *w, rte_be32_t gateway);
+/** A gateway keeps port 500, told by another worker. Takes the mbuf. */
+void spinat_ike_port_told(struct spinat_worker *w, struct rte_mbuf *m);
+/** The flow of an IKE SA that began with a translated port, before its gateway was found to insist on
+ * 500 (policy "auto"); or NULL. At the owner of the gateway. */
+const struct spinat_flow *spinat_ike_older_flow(
+	struct spinat_worker *w, const struct spinat_slot *s, const struct spinat_ike_hdr *hdr);
 
 /* outside_path.c */
 /**

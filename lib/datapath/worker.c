@@ -64,6 +64,9 @@ take_note(struct spinat_worker *w, struct rte_mbuf *m)
 	case SPINAT_WHY_ORDER:
 		spinat_order_told(w, m);
 		return true;
+	case SPINAT_WHY_IKE_PORT:
+		spinat_ike_port_told(w, m);
+		return true;
 	case SPINAT_WHY_LEASE:
 		spinat_outside_renewed(w, m);
 		return true;

@@ -144,6 +144,10 @@ void spinat_binder_ike_inbound(struct spinat_binder *b, const struct spinat_conf
 bool spinat_binder_quoted(const struct spinat_binder *b, const struct spinat_ipsec_pkt *p,
 	uint64_t ike_init_spi, struct spinat_client *client);
 
+/** Whether an IKE SA on port 500 is this client's. @param init_spi as on the wire */
+bool spinat_binder_has_ike(const struct spinat_binder *b, struct spinat_client client,
+	rte_be32_t gateway, uint64_t init_spi);
+
 /** The outside address of a client's IPsec with a gateway; 0 where there is no state of it. */
 rte_be32_t spinat_binder_outside(
 	const struct spinat_binder *b, struct spinat_client client, rte_be32_t gateway);

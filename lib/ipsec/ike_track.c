@@ -348,6 +348,21 @@ ipsec_ike_sender(const struct spinat_binder *b, const struct spinat_ipsec_pkt *p
 	return sa != NULL ? sa->member : NULL;
 }
 
+bool
+spinat_binder_has_ike(const struct spinat_binder *b, struct spinat_client client,
+	rte_be32_t gateway, uint64_t init_spi)
+{
+	const struct member *m = ipsec_member_find(b, client, gateway);
+	const struct ike_sa *sa;
+
+	if (m == NULL)
+		return false;
+	TAILQ_FOREACH(sa, &m->ikes, next)
+		if (sa->key.init_spi == init_spi)
+			return true;
+	return false;
+}
+
 static bool
 was_tried(const struct ike_sa *sa, const struct member *m)
 {

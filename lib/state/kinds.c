@@ -47,6 +47,15 @@ keep_outside(struct spinat_engine *e, const struct spinat_row_owner *o, uint64_t
 			conf, o->realm, o->client, o->outside, now_ms / 1000);
 }
 
+/* The same; and IKE with the gateway has port 500 and keeps it. */
+static void
+keep_ike(struct spinat_engine *e, const struct spinat_row_owner *o, uint64_t now_ms)
+{
+	keep_outside(e, o, now_ms);
+	spinat_ike_ports_remember(e->workers[spinat_owner(o->gateway, 0, e->n_workers)]->ike_ports,
+		o->gateway, now_ms / 1000);
+}
+
 static enum spinat_restored
 outcome(enum spinat_binder_restored done)
 {
@@ -62,7 +71,7 @@ outcome(enum spinat_binder_restored done)
 	return outcomes[done];
 }
 
-#define BINDER_SOURCE(what, type, count, save_, restore_)                                         \
+#define BINDER_SOURCE(what, type, count, save_, restore_, keep_)                                  \
 	static uint32_t what##_count(const struct spinat_worker *w)                               \
 	{                                                                                         \
 		return count(w->binder);                                                          \
@@ -80,16 +89,16 @@ outcome(enum spinat_binder_restored done)
 			restore_(binder_of(e, &r->owner), e->snapshot->conf, r, now_ms, down_ms); \
                                                                                                   \
 		if (done == SPINAT_BINDER_RESTORED)                                               \
-			keep_outside(e, &r->owner, now_ms);                                       \
+			keep_(e, &r->owner, now_ms);                                              \
 		return outcome(done);                                                             \
 	}
 
 BINDER_SOURCE(ike, struct spinat_ike_sa_row, spinat_binder_ike_rows, spinat_binder_save_ike,
-	spinat_binder_restore_ike)
+	spinat_binder_restore_ike, keep_ike)
 BINDER_SOURCE(spi, struct spinat_spi_row, spinat_binder_spi_rows, spinat_binder_save_spi,
-	spinat_binder_restore_spi)
+	spinat_binder_restore_spi, keep_outside)
 BINDER_SOURCE(credit, struct spinat_credit_row, spinat_binder_credit_rows,
-	spinat_binder_save_credits, spinat_binder_restore_credit)
+	spinat_binder_save_credits, spinat_binder_restore_credit, keep_outside)
 
 const struct state_source state_sources[SPINAT_STATE_KINDS] = {
 	[SPINAT_STATE_FLOWS] = {"sessions", flow_count, 1, flow_save, flow_restore},

@@ -151,6 +151,132 @@ class TestTranslate:
             lab.back(answer, dst=host, dport=500)
 
 
+class Auto:
+    """ike_port = "auto": translated first, 500 for gateways that do not answer then."""
+
+    workers = 1
+    devices = cfg.VETH
+
+    @pytest.fixture(scope="class")
+    def config(self) -> cfg.Config:
+        return cfg.default_config(
+            workers=self.workers,
+            lcores="0@0,1@1" if self.workers == 1 else "0@0,1@0,2@1",
+            devices=self.devices,
+            realms=[cfg.realm(ike_port="auto")],
+        )
+
+    def sends(self, lab: Lab, host: str, gateway: str, message: bytes) -> int:
+        """A message, long enough after the last to be none of the network's doubling; its source port
+        outside."""
+        time.sleep(0.12)
+        return lab.out(udp(host, gateway, message), src=POOL).ip.sport
+
+    def answered(self, lab: Lab, host: str, gateway: str, port: int, message: bytes) -> None:
+        answer = udp(gateway, POOL, message)
+        answer.dport = port
+        lab.back(answer, dst=host, dport=500)
+
+    def insist(self, lab: Lab, host: str, gateway: str, sa: IkeSa) -> None:
+        """Until the box has understood."""
+        ports = [self.sends(lab, host, gateway, sa.first()) for _ in range(3)]
+        assert len(set(ports)) == 1 and ports[0] != 500
+        assert self.sends(lab, host, gateway, sa.first()) == 500
+
+    def test_gateway_that_insists_on_500(self, lab: Lab) -> None:
+        gateway, sa = "203.0.113.30", IkeSa()
+        self.insist(lab, A, gateway, sa)
+        self.answered(lab, A, gateway, 500, sa.first_answer())
+        exchange(lab, A, gateway, sa.exchange(ipsec.IKE_AUTH))
+        (row,) = lab.app.telemetry.ike(remote=gateway)
+        assert row["client"] == A
+        # it is remembered: the next client begins with 500
+        exchange(lab, B, gateway, IkeSa().opening())
+        lab.app.wait_says("event=ike_port", f"gateway={gateway}", f"client={A}")
+
+    def test_gateway_that_does_not(self, lab: Lab) -> None:
+        """It answers at once, then the client says each message four times."""
+        gateway = "203.0.113.31"
+        for host in (A, B):
+            sa = IkeSa()
+            port = self.sends(lab, host, gateway, sa.first())
+            assert port != 500
+            self.answered(lab, host, gateway, port, sa.first_answer())
+            for outward, message in sa.exchange(ipsec.IKE_AUTH):
+                if not outward:
+                    self.answered(lab, host, gateway, port, message)
+                    continue
+                for _ in range(4):
+                    assert self.sends(lab, host, gateway, message) == port
+        assert lab.app.telemetry.ike(remote=gateway) == []
+
+    def test_cookie_is_an_answer(self, lab: Lab) -> None:
+        """RFC 7296 2.6: the first message again, with what the gateway wants to see in it."""
+        gateway, sa = "203.0.113.32", IkeSa()
+        port = self.sends(lab, A, gateway, sa.first())
+        self.answered(lab, A, gateway, port, sa.first_answer())
+        again = ipsec.ike_message(
+            sa.initiator, bytes(8), ipsec.SA_INIT, next_payload=41, body=bytes(100)
+        )
+        for _ in range(3):
+            assert self.sends(lab, A, gateway, again) == port
+
+    def test_sa_that_began_with_another_port_keeps_it(self, lab: Lab) -> None:
+        """The gateway did answer, then it was away while another client tried."""
+        gateway, old = "203.0.113.33", IkeSa()
+        port = self.sends(lab, B, gateway, old.first())
+        self.answered(lab, B, gateway, port, old.first_answer())
+        self.insist(lab, A, gateway, IkeSa())
+        for outward, message in old.exchange(ipsec.IKE_AUTH):
+            if outward:
+                assert self.sends(lab, B, gateway, message) == port
+            else:
+                self.answered(lab, B, gateway, port, message)
+        new = IkeSa()
+        exchange(lab, B, gateway, new.opening())
+
+    def test_esp_goes_with_either(self, lab: Lab) -> None:
+        gateway, sa = "203.0.113.34", IkeSa()
+        port = self.sends(lab, C, gateway, sa.first())
+        self.answered(lab, C, gateway, port, sa.first_answer())
+        tunnel = ipsec.Tunnel(C, gateway)
+        packet, text = tunnel.outbound()
+        tunnel.opens(tunnel.spi_out, lab.out(packet, src=POOL).ip_bytes, text)
+        packet, text = tunnel.inbound(POOL)
+        tunnel.opens(tunnel.spi_in, lab.back(packet, dst=C).ip_bytes, text)
+
+
+class TestAuto(Auto):
+    pass
+
+
+class TestAutoTwoWorkers(Auto):
+    workers = 2
+    devices = {side: f"{device},qpairs=2" for side, device in cfg.VETH.items()}
+
+
+class TestAutoAndReload:
+    """What has port 500 keeps it when the policy changes, over a restart too."""
+
+    @pytest.fixture(scope="class")
+    def config(self, tmp_path_factory: pytest.TempPathFactory) -> cfg.Config:
+        place = tmp_path_factory.mktemp("state")
+        return cfg.default_config(checkpoint={"file": str(place / "state"), "interval": 86400})
+
+    def test_reload_and_restart(self, lab: Lab) -> None:
+        sa = IkeSa()
+        exchange(lab, A, GATEWAY, sa.opening())
+        auto = dict(lab.config) | {"realms": [cfg.realm(ike_port="auto")]}
+        assert lab.app.reload(auto).startswith("ok")
+        exchange(lab, A, GATEWAY, sa.exchange(ipsec.INFORMATIONAL))
+        assert lab.app.telemetry.ask("/spinat/checkpoint_now").startswith("ok")
+        lab.app.kill()
+        lab.app.start()
+        lab.settle()
+        lab.forget_drops()
+        exchange(lab, A, GATEWAY, sa.exchange(ipsec.INFORMATIONAL))
+
+
 class TestTimeout:
     @pytest.fixture(scope="class")
     def config(self) -> cfg.Config:
