@@ -160,6 +160,7 @@ struct spinat_worker {
 	uint64_t now_ms; /* of the engine's clock */
 	uint32_t now_s;
 	uint64_t tick_tsc; /* TSC at now_ms */
+	unsigned int sweep_left; /* flows that are still to be looked at in this millisecond */
 	uint32_t icmp_tokens; /* errors that may be sent before the next second */
 	uint32_t event_tokens; /* the same of events about exhaustion */
 	struct rte_ring *in; /* from other workers and the control lcore */

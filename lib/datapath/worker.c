@@ -8,8 +8,9 @@
 #include "datapath/path.h"
 
 /* Flows and binder entries looked at in a millisecond: a table of a million is passed in two
- * seconds, and no turn is longer by more than some microseconds. */
+ * seconds. A turn looks at no more flows than are ended in a few microseconds, should all be old. */
 #define SWEEP_BUDGET 512
+#define SWEEP_SLICE 32
 #define BINDER_BUDGET 64
 /* What the control lcore is told of clients that get no state, beyond which only counters move. */
 #define EVENTS_A_SECOND 64
@@ -22,10 +23,20 @@ every_millisecond(struct spinat_worker *w)
 {
 	const struct spinat_conf *conf = w->snap->conf;
 
-	spinat_nat_sweep(w->nat, conf, w->now_s, SWEEP_BUDGET);
+	w->sweep_left = SWEEP_BUDGET;
 	spinat_binder_sweep(w->binder, conf, w->now_ms, BINDER_BUDGET);
 	spinat_fragments_expire(w);
 	spinat_syns_expire(w);
+}
+
+/* What the millisecond's work is spread over turns for. */
+static inline void
+every_turn(struct spinat_worker *w)
+{
+	if (likely(w->sweep_left == 0))
+		return;
+	spinat_nat_sweep(w->nat, w->snap->conf, w->now_s, SWEEP_SLICE);
+	w->sweep_left -= SWEEP_SLICE;
 }
 
 static inline void
@@ -103,6 +114,7 @@ spinat_worker_poll(struct spinat_worker *w)
 	w->snap = __atomic_load_n(&w->engine->snapshot, __ATOMIC_ACQUIRE);
 	w->fib_generation = __atomic_load_n(&w->snap->fib->generation, __ATOMIC_ACQUIRE);
 	tick(w);
+	every_turn(w);
 	for (uint16_t p = 0; p < w->engine->n_ports; p++) {
 		uint16_t n =
 			rte_eth_rx_burst(w->engine->ports[p].port_id, w->id, mbufs, SPINAT_BURST);

@@ -102,23 +102,66 @@ renew(const struct spinat_conf *conf, struct spinat_flow *f)
 	__atomic_store_n(&f->flags, flags, __ATOMIC_RELAXED);
 }
 
-static void
-sweep_one(struct spinat_nat *nat, const struct spinat_conf *conf, struct spinat_flow *f,
-	uint32_t now_s, bool validate)
+/* Whether a flow has to end now. One that stays is brought up to date where it is validated. */
+static bool
+has_to_end(const struct spinat_conf *conf, struct spinat_flow *f, uint32_t now_s, bool validate,
+	bool *expired)
 {
 	/* the clock of another worker may be a second ahead */
 	const int32_t idle = now_s - __atomic_load_n(&f->last_seen, __ATOMIC_RELAXED);
 
 	if (f->type == SPINAT_FLOW_FREE || f->type == SPINAT_FLOW_SHORTCUT)
-		return;
-	if (idle >= (int32_t)spinat_flow_timeout(conf, f)) {
-		if (spinat_nat_remove(nat, f) == 0)
-			nat->expired++;
-	} else if (validate && !spinat_flow_permitted(conf, f)) {
-		if (spinat_nat_remove(nat, f) == 0)
-			nat->closed++;
-	} else if (validate) {
-		renew(conf, f);
+		return false;
+	*expired = idle >= (int32_t)spinat_flow_timeout(conf, f);
+	if (*expired)
+		return true;
+	if (!validate)
+		return false;
+	if (!spinat_flow_permitted(conf, f))
+		return true;
+	renew(conf, f);
+	return false;
+}
+
+/* Brings nearer what ending some flows reads: of each some lines all over memory. */
+static void
+look_ahead(const struct spinat_nat *nat, struct spinat_flow *const *flows, unsigned int n)
+{
+	for (unsigned int i = 0; i < n; i++) {
+		spinat_table_prefetch(nat->table, flows[i]);
+		if (flows[i]->type == SPINAT_FLOW_SESSION)
+			spinat_mapping_prefetch(nat->mappings, flows[i]->mapping);
+	}
+	for (unsigned int i = 0; i < n; i++)
+		if (flows[i]->type == SPINAT_FLOW_SESSION)
+			spinat_mapping_prefetch_keys(nat->mappings, flows[i]->mapping);
+}
+
+/* Looks at the next flows, as many as are ended together at most. */
+static void
+sweep(struct spinat_nat *nat, const struct spinat_conf *conf, uint32_t now_s, unsigned int n)
+{
+	struct spinat_table *t = nat->table;
+	struct spinat_flow *flows[SPINAT_AHEAD_MAX];
+	bool expired[SPINAT_AHEAD_MAX];
+	unsigned int ended = 0;
+
+	for (; n > 0; n--) {
+		if (nat->sweep_at >= t->high)
+			nat->sweep_at = 0;
+		flows[ended] = &t->flows[nat->sweep_at++];
+		ended += has_to_end(
+			conf, flows[ended], now_s, nat->validate_left > 0, &expired[ended]);
+		if (nat->validate_left > 0)
+			nat->validate_left--;
+	}
+	look_ahead(nat, flows, ended);
+	for (unsigned int i = 0; i < ended; i++) {
+		/* a small table comes round within one sweep */
+		if (flows[i]->type == SPINAT_FLOW_FREE || spinat_nat_remove(nat, flows[i]) != 0)
+			continue;
+		nat->expired += expired[i];
+		nat->closed += !expired[i];
 	}
 }
 
@@ -129,18 +172,17 @@ spinat_nat_sweep(
 	struct spinat_table *t = nat->table;
 
 	spinat_table_reclaim(t, budget);
-	spinat_mappings_tick(nat->mappings, nat->pools, conf, now_s);
+	spinat_mappings_tick(nat->mappings, nat->pools, conf, now_s, budget);
 	spinat_leases_sweep(nat->leases, now_s, budget / LEASES_SHARE);
 	if (nat->generation != conf->generation) {
 		nat->generation = conf->generation;
 		spinat_recorder_update(&nat->recorder, conf);
 		nat->validate_left = t->high;
 	}
-	for (; budget > 0 && t->high > 0; budget--) {
-		if (nat->sweep_at >= t->high)
-			nat->sweep_at = 0;
-		sweep_one(nat, conf, &t->flows[nat->sweep_at++], now_s, nat->validate_left > 0);
-		if (nat->validate_left > 0)
-			nat->validate_left--;
+	while (budget > 0 && t->high > 0) {
+		const unsigned int n = RTE_MIN(budget, (unsigned int)SPINAT_AHEAD_MAX);
+
+		sweep(nat, conf, now_s, n);
+		budget -= n;
 	}
 }

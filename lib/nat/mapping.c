@@ -495,6 +495,24 @@ drop(struct spinat_mappings *m, struct spinat_pools *pools, struct spinat_record
 }
 
 void
+spinat_mapping_prefetch(const struct spinat_mappings *m, uint32_t index)
+{
+	rte_prefetch0(&m->rows[index]);
+}
+
+void
+spinat_mapping_prefetch_keys(const struct spinat_mappings *m, uint32_t index)
+{
+	const struct spinat_mapping *map = &m->rows[index];
+
+	rte_prefetch0(&m->clients.rows[map->client]);
+	if (map->sessions != 1) /* it stays */
+		return;
+	spinat_index_prefetch(&m->index, inside_hash(map, NULL));
+	spinat_index_prefetch(&m->index, outside_hash(map, NULL));
+}
+
+void
 spinat_mapping_release(struct spinat_mappings *m, struct spinat_pools *pools,
 	struct spinat_recorder *recorder, uint32_t index, rte_be32_t remote)
 {
@@ -529,13 +547,13 @@ realms_that_hold(const struct spinat_conf *conf)
 
 void
 spinat_mappings_tick(struct spinat_mappings *m, struct spinat_pools *pools,
-	const struct spinat_conf *conf, uint32_t now_s)
+	const struct spinat_conf *conf, uint32_t now_s, unsigned int budget)
 {
 	if (m->hold_generation != conf->generation) {
 		m->hold_generation = conf->generation;
 		m->hold_realms = realms_that_hold(conf);
 	}
-	spinat_port_hold_tick(&m->hold, pools, conf->timeouts.port_reuse, now_s);
+	spinat_port_hold_tick(&m->hold, pools, conf->timeouts.port_reuse, now_s, budget);
 }
 
 uint32_t

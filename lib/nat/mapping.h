@@ -123,13 +123,17 @@ enum spinat_drop spinat_mapping_hold(struct spinat_mappings *m, const struct spi
 void spinat_mapping_release(struct spinat_mappings *m, struct spinat_pools *pools,
 	struct spinat_recorder *recorder, uint32_t index, rte_be32_t remote);
 
+/** Brings nearer what releasing reads: first the mapping itself, then what it is found by. */
+void spinat_mapping_prefetch(const struct spinat_mappings *m, uint32_t index);
+void spinat_mapping_prefetch_keys(const struct spinat_mappings *m, uint32_t index);
+
 /** Gives a mapping up that never had a session; one that has some stays. */
 void spinat_mapping_drop_unused(struct spinat_mappings *m, struct spinat_pools *pools,
 	struct spinat_recorder *recorder, uint32_t index);
 
-/** Time goes on: ports that have waited long enough can be had again. Now and then. */
+/** Time goes on: ports that have waited long enough can be had again, up to budget of them. */
 void spinat_mappings_tick(struct spinat_mappings *m, struct spinat_pools *pools,
-	const struct spinat_conf *conf, uint32_t now_s);
+	const struct spinat_conf *conf, uint32_t now_s, unsigned int budget);
 
 /** Ports that wait; telemetry, any thread. */
 uint32_t spinat_mapping_ports_held(const struct spinat_mappings *m);

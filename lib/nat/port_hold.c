@@ -53,10 +53,10 @@ spinat_port_hold_put(
 }
 
 void
-spinat_port_hold_tick(
-	struct spinat_port_hold *h, struct spinat_pools *pools, uint32_t wait_s, uint32_t now_s)
+spinat_port_hold_tick(struct spinat_port_hold *h, struct spinat_pools *pools, uint32_t wait_s,
+	uint32_t now_s, unsigned int budget)
 {
 	h->now_s = now_s;
-	while (h->n > 0 && now_s - h->ring[h->first].since_s >= wait_s)
+	for (; budget > 0 && h->n > 0 && now_s - h->ring[h->first].since_s >= wait_s; budget--)
 		free_first(h, pools);
 }

@@ -39,8 +39,8 @@ void spinat_port_hold_free(struct spinat_port_hold *h);
 void spinat_port_hold_put(
 	struct spinat_port_hold *h, struct spinat_pools *pools, rte_be32_t addr, rte_be16_t port);
 
-/** Frees those that have waited long enough. @param wait_s how long they have to */
-void spinat_port_hold_tick(
-	struct spinat_port_hold *h, struct spinat_pools *pools, uint32_t wait_s, uint32_t now_s);
+/** Frees those that have waited long enough, up to budget. @param wait_s how long they have to */
+void spinat_port_hold_tick(struct spinat_port_hold *h, struct spinat_pools *pools, uint32_t wait_s,
+	uint32_t now_s, unsigned int budget);
 
 #endif

@@ -221,6 +221,14 @@ spinat_table_insert_hashed(struct spinat_table *t, struct spinat_flow *f, const 
 	return 0;
 }
 
+void
+spinat_table_prefetch(const struct spinat_table *t, const struct spinat_flow *f)
+{
+	for (int dir = 0; dir < 2; dir++)
+		if (f->flags & key_flag(dir))
+			spinat_index_prefetch(&t->index, hash_of(f, dir));
+}
+
 int
 spinat_table_remove(struct spinat_table *t, struct spinat_flow *f)
 {

@@ -65,6 +65,9 @@ int spinat_table_insert_hashed(
  */
 int spinat_table_remove(struct spinat_table *t, struct spinat_flow *f);
 
+/** Brings nearer what taking a flow out reads. */
+void spinat_table_prefetch(const struct spinat_table *t, const struct spinat_flow *f);
+
 /** Gives back what is past its grace period, at most n flows. Owner only. */
 void spinat_table_reclaim(struct spinat_table *t, unsigned int n);
 
