@@ -3,8 +3,8 @@
  */
 #include "aging.h"
 
-/* As many flows as the worker's turns have. */
-#define BUDGET 512
+/* As many flows as a turn of the worker looks at. */
+#define BUDGET 32
 
 static void
 sweep(struct bench_rig *r)
