@@ -28,11 +28,11 @@ draw_zipf(uint32_t n)
 }
 
 void
-bench_draw(struct bench_meter *m, const struct bench_rig *r, bool zipf)
+bench_draw(struct bench_meter *m, const struct bench_rig *r, uint32_t flows, bool zipf)
 {
 	for (int d = 0; d < 2; d++)
 		for (uint32_t i = 0; i < m->n_steps; i++) {
-			uint32_t flow = zipf ? draw_zipf(r->n_flows) : draw_uniform(r->n_flows);
+			uint32_t flow = zipf ? draw_zipf(flows) : draw_uniform(flows);
 
 			m->steps[d][i] = bench_plan_step(&r->flows[flow], flow, d, false);
 		}

@@ -9,11 +9,13 @@
 #include "during.h"
 
 #define PAUSE_US 1000
+#define AGING_FLOWS 8192 /* that end in a slice */
 
 bool
 bench_during_known(const char *what)
 {
-	return strcmp(what, "reload") == 0 || strcmp(what, "dump") == 0;
+	return strcmp(what, "reload") == 0 || strcmp(what, "dump") == 0 ||
+	       strcmp(what, "aging") == 0;
 }
 
 static bool
@@ -57,14 +59,23 @@ run(void *arg)
 	const bool reloads = strcmp(d->what, "reload") == 0;
 	bool good = true;
 
-	while (good && !__atomic_load_n(&d->stop, __ATOMIC_RELAXED)) {
-		good = reloads ? reload(d) : dump(d);
-		if (good)
-			__atomic_fetch_add(&d->done, 1, __ATOMIC_RELAXED);
+	while (good && !__atomic_load_n(&d->stop, __ATOMIC_ACQUIRE)) {
+		__atomic_store_n(&d->busy, true, __ATOMIC_SEQ_CST);
+		if (__atomic_load_n(&d->on, __ATOMIC_SEQ_CST)) {
+			good = reloads ? reload(d) : dump(d);
+			d->done += good;
+		}
+		__atomic_store_n(&d->busy, false, __ATOMIC_RELEASE);
 		usleep(PAUSE_US);
 	}
-	__atomic_store_n(&d->ended, true, __ATOMIC_RELEASE);
+	__atomic_store_n(&d->failed, !good, __ATOMIC_RELEASE);
 	return NULL;
+}
+
+static bool
+ages(const struct bench_during *d)
+{
+	return strcmp(d->what, "aging") == 0;
 }
 
 int
@@ -75,6 +86,9 @@ bench_during_start(struct bench_during *d, unsigned int cpu)
 	cpu_set_t set;
 	int rc;
 
+	d->old = BENCH_DURING_KEEP(d->rig->n_flows);
+	if (ages(d))
+		return 0;
 	CPU_ZERO(&set);
 	CPU_SET(cpu, &set);
 	pthread_attr_init(&attr);
@@ -89,12 +103,39 @@ bench_during_start(struct bench_during *d, unsigned int cpu)
 	return rc == 0 ? 0 : -1;
 }
 
+/* Makes the next flows old that the sweep comes to; rows are in the order in which flows were made. */
+static void
+make_old(struct bench_during *d)
+{
+	struct spinat_nat *nat = d->rig->worker->nat;
+	const uint32_t end = RTE_MIN(d->old + AGING_FLOWS, d->rig->n_flows);
+
+	nat->sweep_at = d->old;
+	for (; d->old < end; d->old++)
+		nat->table->flows[d->old].last_seen = d->rig->worker->now_s - BENCH_TIMEOUT_S - 1;
+}
+
+void
+bench_during_slice(struct bench_during *d, bool on)
+{
+	if (ages(d)) {
+		if (on)
+			make_old(d);
+		d->done = d->rig->worker->nat->expired;
+		return;
+	}
+	__atomic_store_n(&d->on, on, __ATOMIC_SEQ_CST);
+	while (!on && __atomic_load_n(&d->busy, __ATOMIC_SEQ_CST))
+		spinat_worker_poll(d->rig->worker);
+}
+
 int
 bench_during_stop(struct bench_during *d)
 {
-	__atomic_store_n(&d->stop, true, __ATOMIC_RELAXED);
-	while (!__atomic_load_n(&d->ended, __ATOMIC_ACQUIRE))
-		spinat_worker_poll(d->rig->worker);
-	pthread_join(d->thread, NULL);
-	return d->done > 0 ? 0 : -1;
+	bench_during_slice(d, false);
+	if (!ages(d)) {
+		__atomic_store_n(&d->stop, true, __ATOMIC_RELEASE);
+		pthread_join(d->thread, NULL);
+	}
+	return d->done > 0 && !d->failed ? 0 : -1;
 }

@@ -5,6 +5,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
+#include <unistd.h>
 
 #include <rte_eal.h>
 #include <rte_malloc.h>
@@ -53,7 +55,7 @@ usage(FILE *out)
 		     "      --latency          generator on a CPU of its own: find the rate "
 		     "without loss, and\n"
 		     "                         the latency at 10, 50 and 90 %% of it\n"
-		     "      --during WHAT      time packets while another CPU does: reload, dump\n"
+		     "      --during WHAT      time turns with and without: reload, dump, aging\n"
 		     "      --memory           print the MiB of memory it would take, and exit\n"
 		     "      --list             print the works, and exit\n"
 		     "  -h, --help             print this, and exit\n");
@@ -121,7 +123,7 @@ parse_options(int argc, char **argv, struct options *o)
 		}
 	}
 	if (o->during != NULL && !bench_during_known(o->during)) {
-		fprintf(stderr, "spinat-bench: --during reload or dump\n");
+		fprintf(stderr, "spinat-bench: --during reload, dump or aging\n");
 		return 2;
 	}
 	if (o->work == NULL || o->sessions == 0 || o->sessions > BENCH_FLOWS_MAX) {
@@ -241,7 +243,7 @@ run_cases(const struct context *x, struct bench_meter *m, struct bench_rig *r)
 			(c->with[SPINAT_OUT] != c->with[SPINAT_IN] && !x->o->work->one_way))
 			continue;
 		if (!drawn || c->zipf != zipf)
-			bench_draw(m, r, c->zipf);
+			bench_draw(m, r, r->n_flows, c->zipf);
 		drawn = true;
 		zipf = c->zipf;
 		if (bench_measure(m, r, c, &f) != 0)
@@ -263,7 +265,7 @@ run_count(const struct context *x, struct bench_meter *m, struct bench_rig *r)
 
 	if (bench_establish(m, r, &first) != 0)
 		return -1;
-	bench_draw(m, r, false);
+	bench_draw(m, r, r->n_flows, false);
 	packets = bench_count(m, r, x->o->batches);
 	if (packets < 0)
 		return -1;
@@ -272,33 +274,68 @@ run_count(const struct context *x, struct bench_meter *m, struct bench_rig *r)
 	return 0;
 }
 
-/* One case, before and while the other CPU does what it was told. */
+/* Host time that was stolen from this guest so far, seconds of all CPUs. */
+static double
+stolen(void)
+{
+	unsigned long long steal = 0;
+	FILE *f = fopen("/proc/stat", "r");
+
+	if (f == NULL)
+		return 0;
+	if (fscanf(f, "cpu %*u %*u %*u %*u %*u %*u %*u %llu", &steal) != 1)
+		steal = 0;
+	fclose(f);
+	return (double)steal / sysconf(_SC_CLK_TCK);
+}
+
+static void
+print_turns(const char *beside, const struct bench_figures *f)
+{
+	const double us = rte_get_tsc_hz() / 1e6;
+
+	printf("\"%s_turns\": %u, \"%s_p50_us\": %.2f, \"%s_p99_9_us\": %.2f, "
+	       "\"%s_p99_99_us\": %.2f, \"%s_max_us\": %.2f, ",
+		beside, f->turns, beside, f->turn_p50 / us, beside, f->turn_p99_9 / us, beside,
+		f->turn_p99_99 / us, beside, f->turn_max / us);
+}
+
+/* One case, with and without what is done beside it. */
 static int
 run_during(const struct context *x, struct bench_meter *m, struct bench_rig *r)
 {
-	static const struct bench_case both = {"both", {true, true}, false};
 	struct bench_during d = {
 		.what = x->o->during,
 		.rig = r,
 		.lcores = x->o->lcores,
 		.memory = r->engine->snapshot->conf->memory,
 	};
-	struct bench_figures first, f;
+	const unsigned int slice_ms = strcmp(d.what, "aging") == 0 ? 16 : 100;
+	struct bench_figures first, f[2];
+	struct rusage before, after;
+	double steal;
 	int rc;
 
-	if (bench_establish(m, r, &first) != 0 || bench_floor_create(&m->floor, r) != 0)
+	if (bench_establish(m, r, &first) != 0)
 		return -1;
-	bench_draw(m, r, false);
-	if (bench_measure(m, r, &both, &f) != 0)
-		return -1;
-	print_case(x, "both", "uniform", &f);
+	bench_draw(m, r, BENCH_DURING_KEEP(r->n_flows), false);
 	if (bench_during_start(&d, x->o->generator_cpu) != 0)
 		return -1;
-	rc = bench_measure(m, r, &both, &f);
+	steal = stolen();
+	getrusage(RUSAGE_THREAD, &before);
+	rc = bench_measure_beside(m, r, &d, slice_ms, f);
+	getrusage(RUSAGE_THREAD, &after);
+	steal = stolen() - steal;
 	if (bench_during_stop(&d) != 0 || rc != 0)
 		return -1;
-	print_case(x, "both-during", x->o->during, &f);
-	fprintf(stderr, "spinat-bench: %u times meanwhile: %s\n", d.done, d.what);
+	printf("{\"name\": \"%s-during-%s\", \"sessions\": %u, \"times\": %u, ", x->o->work->name,
+		d.what, x->o->sessions, d.done);
+	print_turns("without", &f[0]);
+	print_turns("with", &f[1]);
+	printf("\"stolen_s\": %.2f, \"switches\": %ld, \"tsc_hz\": %" PRIu64 ", "
+	       "\"dpdk\": \"%s\", \"spinat\": \"%s\"}\n",
+		steal, after.ru_nivcsw - before.ru_nivcsw, rte_get_tsc_hz(), rte_version(),
+		SPINAT_VERSION);
 	return 0;
 }
 

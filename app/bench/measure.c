@@ -9,6 +9,7 @@
 #include <rte_lcore.h>
 
 #include "aging.h"
+#include "during.h"
 #include "measure.h"
 
 #define SAMPLES_MAX (1u << 20)
@@ -229,15 +230,11 @@ feed(struct bench_meter *m, struct bench_rig *r, const bool with[2])
 			(struct bench_feed){.steps = m->steps[d], .n = with[d] ? m->n_steps : 0};
 }
 
+/* What one kind of turn says of the engine; sorted. */
 static void
-take_figures(struct bench_meter *m, struct bench_figures *f)
+take_turns(const struct bench_samples *engine, struct bench_figures *f)
 {
-	const struct bench_samples *engine = &m->samples[BENCH_TURN_ENGINE];
-
-	for (int i = 0; i < BENCH_TURNS; i++) {
-		bench_samples_sort(&m->samples[i]);
-		f->median[i] = bench_samples_at(&m->samples[i], 0.5);
-	}
+	f->median[BENCH_TURN_ENGINE] = bench_samples_at(engine, 0.5);
 	f->mean = bench_samples_mean(engine);
 	f->p99 = bench_samples_at(engine, 0.99);
 	f->packets = engine->packets;
@@ -250,6 +247,17 @@ take_figures(struct bench_meter *m, struct bench_figures *f)
 		f->turn_p99_99 = packets * bench_samples_at(engine, 0.9999);
 		f->turn_max = packets * bench_samples_at(engine, 1);
 	}
+	f->turns = engine->n;
+}
+
+static void
+take_figures(struct bench_meter *m, struct bench_figures *f)
+{
+	for (int i = 0; i < BENCH_TURNS; i++) {
+		bench_samples_sort(&m->samples[i]);
+		f->median[i] = bench_samples_at(&m->samples[i], 0.5);
+	}
+	take_turns(&m->samples[BENCH_TURN_ENGINE], f);
 }
 
 int
@@ -277,6 +285,41 @@ bench_measure(struct bench_meter *m, struct bench_rig *r, const struct bench_cas
 		"spinat-bench: %" PRIu64 " packets of established flows took the slow path\n",
 		f->slow);
 	return -1;
+}
+
+int
+bench_measure_beside(struct bench_meter *m, struct bench_rig *r, struct bench_during *d,
+	unsigned int slice_ms, struct bench_figures f[2])
+{
+	/* two of the meter's, for turns of the engine both */
+	struct bench_samples *of[2] = {
+		&m->samples[BENCH_TURN_ENGINE], &m->samples[BENCH_TURN_RINGS]};
+	const uint64_t slice = rte_get_tsc_hz() / 1000 * slice_ms;
+	const double end = seconds_run() + m->seconds;
+	const uint64_t slow = r->worker->stats.slow;
+	bool on = false;
+
+	for (int i = 0; i < 2; i++) {
+		memset(&f[i], 0, sizeof(f[i]));
+		bench_samples_clear(of[i]);
+	}
+	feed(m, r, (const bool[2]){true, true});
+	run_batches(r, BENCH_TURN_ENGINE, WARM_BATCHES, NULL, NULL);
+	for (; seconds_run() < end || on; on = !on) {
+		const uint64_t begun = rte_rdtsc();
+
+		bench_during_slice(d, on);
+		while (rte_rdtsc() - begun < slice)
+			run_batches(r, BENCH_TURN_ENGINE, 1, of[on], NULL);
+	}
+	bench_during_slice(d, false);
+	run_batches(r, BENCH_TURN_ENGINE, CHECK_BATCHES, NULL, bench_rig_check);
+	for (int i = 0; i < 2; i++) {
+		bench_samples_sort(of[i]);
+		take_turns(of[i], &f[i]);
+		f[i].slow = r->worker->stats.slow - slow;
+	}
+	return verify(r, d->what);
 }
 
 int64_t

@@ -24,6 +24,7 @@ struct bench_figures {
 		turn_max; /* a turn of the engine whole, TSC cycles */
 	uint64_t packets; /* that the engine was timed with */
 	uint64_t slow; /* of these, no flow was there for */
+	uint32_t turns;
 };
 
 struct bench_meter {
@@ -70,8 +71,19 @@ int bench_renew(struct bench_meter *m, struct bench_rig *r, struct bench_life *l
  */
 int64_t bench_count(struct bench_meter *m, struct bench_rig *r, uint32_t batches);
 
-/** Draws the packets of the cases to come. */
-void bench_draw(struct bench_meter *m, const struct bench_rig *r, bool zipf);
+/** Draws the packets of the cases to come. @param flows the first so many of the rig's */
+void bench_draw(struct bench_meter *m, const struct bench_rig *r, uint32_t flows, bool zipf);
+
+/**
+ * Measures turns in slices, of which every other one has something going on beside it.
+ *
+ * @param slice_ms length of a slice
+ * @param f        of slices without, and with
+ * @return 0, or -1 after a sentence on standard error
+ */
+struct bench_during;
+int bench_measure_beside(struct bench_meter *m, struct bench_rig *r, struct bench_during *d,
+	unsigned int slice_ms, struct bench_figures f[2]);
 
 /**
  * Measures one case of established flows, and checks that what was sent has come out, and a sample
