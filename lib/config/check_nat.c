@@ -9,6 +9,8 @@
 #include "config/sections.h"
 #include "config/text.h"
 
+#define SPINAT_CONF_NATT_PORT 4500 /* of an ipsec redirection */
+
 /*
  * Who claims which outside address. Pools and static rules are runs of addresses; sorted by their
  * first address, two runs that overlap stand beside each other.
@@ -96,9 +98,10 @@ collect_claims(struct conf_loader *l, struct claims *c)
 /* A subnet must not hold claimed addresses where it is inside, nor have its network and broadcast
  * address claimed where it is outside. */
 static int
-check_claims_subnet(struct conf_loader *l, const struct claims *c,
-	const struct spinat_iface_conf *iface, const struct spinat_prefix *addr)
+check_claims_subnet(struct conf_loader *l, const struct claims *c, uint16_t index, uint16_t a)
 {
+	const struct spinat_iface_conf *iface = &l->conf->ifaces[index];
+	const struct spinat_prefix *addr = &iface->addrs[a];
 	uint32_t host = ~conf_mask(addr->len), first = rte_be_to_cpu_32(addr->addr) & ~host;
 	const struct conf_range *claim;
 	uint32_t i;
@@ -108,14 +111,13 @@ check_claims_subnet(struct conf_loader *l, const struct claims *c,
 		if (claim->first > (first | host) || claim->last < first)
 			continue;
 		if (iface->role == SPINAT_INSIDE)
-			return conf_expected(l, claim->s,
-				"outside addresses: inside interface %s has the subnet %s",
-				iface->name, conf_prefix_text(addr).s);
+			return conf_clash(l, claim->s,
+				"outside addresses, none of the inside subnet of",
+				conf_iface_addr(l, index, a));
 		if (addr->len < 31 && (claim->first <= first || claim->last >= (first | host)))
-			return conf_expected(l, claim->s,
-				"hosts' addresses, not the network or broadcast address of %s on "
-				"interface %s",
-				conf_prefix_text(addr).s, iface->name);
+			return conf_clash(l, claim->s,
+				"hosts' addresses, not the network or broadcast address of",
+				conf_iface_addr(l, index, a));
 	}
 	return 0;
 }
@@ -139,7 +141,7 @@ check_claims(struct conf_loader *l, const struct claims *c)
 
 	for (i = 0; i < conf->n_ifaces; i++) {
 		for (a = 0; a < conf->ifaces[i].n_addrs; a++) {
-			if (check_claims_subnet(l, c, &conf->ifaces[i], &conf->ifaces[i].addrs[a]))
+			if (check_claims_subnet(l, c, i, a) != 0)
 				return -EINVAL;
 		}
 	}
@@ -156,18 +158,18 @@ check_claims(struct conf_loader *l, const struct claims *c)
 	return 0;
 }
 
-/* The outside interface that has this very address, or NULL. */
-static const struct spinat_iface_conf *
-box_outside(const struct spinat_conf *conf, const struct spinat_prefix *range)
+/* The setting of the outside interface's address that is in a range, or NULL. */
+static const config_setting_t *
+box_outside(const struct conf_loader *l, const struct spinat_prefix *range)
 {
 	const struct spinat_iface_conf *iface;
 	uint16_t i, a;
 
-	for (i = 0; i < conf->n_ifaces; i++) {
-		iface = &conf->ifaces[i];
+	for (i = 0; i < l->conf->n_ifaces; i++) {
+		iface = &l->conf->ifaces[i];
 		for (a = 0; iface->role == SPINAT_OUTSIDE && a < iface->n_addrs; a++) {
 			if (conf_in_prefix(iface->addrs[a].addr, range))
-				return iface;
+				return conf_iface_addr(l, i, a);
 		}
 	}
 	return NULL;
@@ -178,19 +180,17 @@ static int
 check_static_outside(struct conf_loader *l)
 {
 	const struct spinat_static_conf *rule;
-	const struct spinat_iface_conf *iface;
+	const config_setting_t *own;
 	struct spinat_prefix outside;
 	uint32_t i;
 
 	for (i = 0; i < l->conf->n_statics; i++) {
 		rule = &l->conf->statics[i];
 		outside = (struct spinat_prefix){rule->outside, rule->len};
-		iface = box_outside(l->conf, &outside);
-		if (iface != NULL)
-			return conf_expected(l, conf_at(conf_element(l, "static", i), "outside"),
-				"addresses for inside hosts alone: interface %s itself has one of "
-				"these",
-				iface->name);
+		own = box_outside(l, &outside);
+		if (own != NULL)
+			return conf_clash(l, conf_at(conf_element(l, "static", i), "outside"),
+				"addresses for inside hosts alone, not the box's own", own);
 	}
 	return 0;
 }
@@ -208,15 +208,14 @@ check_inside_host(struct conf_loader *l, const config_setting_t *s,
 		for (a = 0; a < iface->n_addrs; a++) {
 			if (iface->role == SPINAT_OUTSIDE &&
 				conf_prefixes_overlap(&iface->addrs[a], hosts))
-				return conf_expected(l, s,
-					"an address inside: interface %s is outside and has %s",
-					iface->name, conf_prefix_text(&iface->addrs[a]).s);
+				return conf_clash(l, s,
+					"an address inside, none of the outside subnet of",
+					conf_iface_addr(l, i, a));
 			if (iface->role == SPINAT_INSIDE && iface->realm == realm &&
 				hosts->len == 32 && iface->addrs[a].addr == hosts->addr)
-				return conf_expected(l, s,
-					"an inside host's address: interface %s itself has this "
-					"one",
-					iface->name);
+				return conf_clash(l, s,
+					"an inside host's address, not the box's own",
+					conf_iface_addr(l, i, a));
 		}
 	}
 	return 0;
@@ -299,13 +298,32 @@ check_block_free(
 {
 	const struct spinat_realm_conf *realm = &l->conf->realms[rule->realm];
 	const uint32_t end = realm->block_first + (uint32_t)realm->blocks * realm->block_size;
-	const uint32_t port = rte_be_to_cpu_16(rule->outside_port);
+	const uint32_t port =
+		rule->proto == 0 ? SPINAT_CONF_NATT_PORT : rte_be_to_cpu_16(rule->outside_port);
+	const uint32_t n = rule->proto == 0 ? 1 : rule->n_ports;
 
-	if (realm->port_allocation == SPINAT_PORTS_ANY || rule->n_ports == 0 || port >= end ||
-		port + rule->n_ports <= realm->block_first)
+	if (realm->port_allocation == SPINAT_PORTS_ANY || n == 0 || port >= end ||
+		port + n <= realm->block_first)
 		return 0;
-	return conf_clash(l, conf_at(e, "port"), "a port in none of the blocks that come of",
+	return conf_clash(l, conf_at(e, rule->proto == 0 ? "protocol" : "port"),
+		rule->proto == 0
+			? "an address whose port 4500 is in none of the blocks that come of"
+			: "a port in none of the blocks that come of",
 		conf_at(l->realm_settings[rule->realm], "port_allocation"));
+}
+
+/* IPsec from outside to one address of a host that has another one for all that it sends. */
+static int
+check_redirected_ipsec(
+	struct conf_loader *l, const config_setting_t *e, const struct spinat_redirect_conf *rule)
+{
+	const struct spinat_static_conf *s =
+		spinat_conf_static_inside(l->conf, rule->realm, rule->inside);
+
+	if (rule->proto != 0 || s == NULL)
+		return 0;
+	return conf_clash(l, conf_at(e, "inside"), "a host that has no outside address by",
+		conf_at(conf_element(l, "static", s - l->conf->statics), "inside"));
 }
 
 static int
@@ -321,12 +339,16 @@ check_redirect(struct conf_loader *l, const struct claims *c, uint32_t i)
 			l, conf_at(e, "outside"), "an address without the static rule", claim->s);
 	if (claim != NULL && claim->realm != rule->realm)
 		return conf_fail(l, conf_at(e, "outside"),
-			"found %s of the pool of realm %u, expected one of realm %u or of no pool",
-			conf_addr_text(rule->outside).s, claim->realm, rule->realm);
-	if (claim == NULL && box_outside(l->conf, &outside) == NULL)
+			"found %s of the pool of realm %u (%s:%u), expected one of realm %u or of "
+			"no pool",
+			conf_addr_text(rule->outside).s, claim->realm,
+			config_setting_source_file(claim->s), config_setting_source_line(claim->s),
+			rule->realm);
+	if (claim == NULL && box_outside(l, &outside) == NULL)
 		return conf_expected(l, conf_at(e, "outside"),
 			"an address of a pool or of an outside interface");
-	if (claim != NULL && check_block_free(l, e, rule) != 0)
+	if ((claim != NULL && check_block_free(l, e, rule) != 0) ||
+		check_redirected_ipsec(l, e, rule) != 0)
 		return -EINVAL;
 	return check_inside_host(l, conf_at(e, "inside"), &inside, rule->realm);
 }

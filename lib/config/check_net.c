@@ -16,8 +16,8 @@ iface_setting(const struct conf_loader *l, uint16_t i)
 	return conf_element(l, "interfaces", i);
 }
 
-static const config_setting_t *
-addr_setting(const struct conf_loader *l, uint16_t i, uint16_t a)
+const config_setting_t *
+conf_iface_addr(const struct conf_loader *l, uint16_t i, uint16_t a)
 {
 	return config_setting_get_elem(conf_at(iface_setting(l, i), "addresses"), a);
 }
@@ -45,8 +45,8 @@ check_addr(struct conf_loader *l, uint16_t j, uint16_t b)
 			/* One interface may well have several addresses in one subnet. */
 			if (i == j ? earlier->addr == later->addr
 				   : conf_prefixes_overlap(earlier, later))
-				return conf_clash(l, addr_setting(l, j, b), "no overlap with",
-					addr_setting(l, i, a));
+				return conf_clash(l, conf_iface_addr(l, j, b), "no overlap with",
+					conf_iface_addr(l, i, a));
 		}
 	}
 	return 0;

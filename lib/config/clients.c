@@ -63,6 +63,12 @@ check_blocks(struct conf_loader *l, const config_setting_t *s, struct spinat_rea
 	realm->block_first = first;
 	realm->blocks = (end - first) / size;
 	realm->per_addr = rte_reciprocal_value(realm->blocks);
+	if (config_setting_get_member(s, "client_blocks") != NULL &&
+		realm->client_blocks > realm->blocks)
+		return conf_expected(l, conf_at(s, "client_blocks"),
+			"at most %u: so many blocks of %u ports an address has between ports.first "
+			"and ports.last",
+			realm->blocks, size);
 	return 0;
 }
 

@@ -135,18 +135,36 @@ read_timeouts(struct conf_loader *l, const config_setting_t *s,
 	return read_section(l, s, &conf_timeouts_section);
 }
 
+/* A limit of a part above that of the whole would never be met. */
+static int
+check_part(struct conf_loader *l, const config_setting_t *s, const char *key, uint32_t value,
+	const char *whole, uint32_t size)
+{
+	const config_setting_t *part = config_setting_get_member(s, key);
+	const config_setting_t *other = config_setting_get_member(s, whole);
+
+	if (part == NULL || value <= size)
+		return 0;
+	if (other == NULL)
+		return conf_expected(
+			l, part, "at most limits.%s, which is %u by default", whole, size);
+	return conf_clash(l, part, "at most", other);
+}
+
 static int
 read_limits(struct conf_loader *l, const config_setting_t *s,
 	const struct conf_field *f __rte_unused, void *out __rte_unused)
 {
-	struct spinat_conf *conf = l->conf;
+	const struct spinat_conf *conf = l->conf;
 
-	if (read_section(l, s, &conf_limits_section) != 0)
+	if (read_section(l, s, &conf_limits_section) != 0 ||
+		check_part(l, s, "mappings", conf->limits.mappings, "sessions",
+			conf->limits.sessions) != 0 ||
+		check_part(l, s, "bindings_per_client", conf->limits.bindings_per_client,
+			"bindings", conf->limits.bindings) != 0)
 		return -EINVAL;
-	if (conf->limits.mappings > conf->limits.sessions)
-		return conf_expected(l, conf_at(s, "mappings"),
-			"at most limits.sessions, which is %u", conf->limits.sessions);
-	return 0;
+	return check_part(l, s, "bindings_per_gateway", conf->limits.bindings_per_gateway,
+		"bindings", conf->limits.bindings);
 }
 
 static int
@@ -265,7 +283,8 @@ load(struct conf_loader *l)
 	if (read_section(l, config_root_setting(&l->cfg), &conf_root_section) != 0)
 		return -EINVAL;
 	if (conf_check_interfaces(l) != 0 || conf_check_routes(l) != 0 ||
-		conf_finish_realms(l) != 0 || conf_check_outside(l) != 0)
+		conf_finish_realms(l) != 0 || conf_check_outside(l) != 0 ||
+		conf_check_exempts(l) != 0)
 		return -EINVAL;
 	return conf_build_outside(l);
 }

@@ -71,6 +71,9 @@ int conf_check_interfaces(struct conf_loader *l);
 int conf_check_routes(struct conf_loader *l);
 int conf_check_outside(struct conf_loader *l);
 
+/** Exempt rules against those that they would leave without effect. After conf_check_outside(). */
+int conf_check_exempts(struct conf_loader *l);
+
 /** Builds pool_addrs and the table behind spinat_conf_outside(). After all checks. */
 int conf_build_outside(struct conf_loader *l);
 
@@ -82,6 +85,9 @@ bool conf_realm_in_use(const struct spinat_conf *conf, uint16_t realm);
 
 /** First address of the first outside interface; its setting, or NULL where there is none. */
 const config_setting_t *conf_first_outside(const struct conf_loader *l, rte_be32_t *addr);
+
+/** Setting of address a of interface i. */
+const config_setting_t *conf_iface_addr(const struct conf_loader *l, uint16_t i, uint16_t a);
 
 /** Setting of element i of a list at the top level. */
 const config_setting_t *conf_element(const struct conf_loader *l, const char *list, uint32_t i);

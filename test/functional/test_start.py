@@ -12,7 +12,7 @@ import pytest
 from harness import config as cfg
 from harness.appliance import Appliance, run_binary
 from harness.lab import Lab
-from harness.plan import A, POOL, REMOTE
+from harness.plan import A, BOX_OUTSIDE, POOL, REMOTE
 from scapy.layers.inet import IP, UDP
 
 
@@ -21,6 +21,53 @@ def one_sentence(output: str) -> str:
     lines = [line for line in output.splitlines() if line.startswith("spinat: ")]
     assert len(lines) == 1, output
     return lines[0]
+
+
+STATIC = {"inside": A, "outside": "192.0.2.60"}
+IPSEC = {"outside": POOL, "protocol": "ipsec", "inside": A}
+BLOCKS = cfg.realm(port_allocation="block")
+
+# what contradicts what
+CONTRADICTIONS = {
+    "pool and inside subnet": ({"realms": [cfg.realm(pool=["10.0.0.9"])]}, "pool", "addresses"),
+    "pool and itself": ({"realms": [cfg.realm(pool=[POOL, f"{POOL}/31"])]}, "pool[1]", "pool[0]"),
+    "static and pool": ({"static": [STATIC | {"outside": POOL}]}, "outside", "pool"),
+    "static and box": ({"static": [STATIC | {"outside": BOX_OUTSIDE}]}, "outside", "addresses"),
+    "static and static": ({"static": [STATIC, STATIC]}, "static[1]", "static[0]"),
+    "redirect and redirect": ({"redirect": [IPSEC, IPSEC]}, "redirect[1]", "redirect[0]"),
+    "redirect and static": ({"redirect": [IPSEC], "static": [STATIC]}, "redirect", "static"),
+    "redirect and block": (
+        {
+            "redirect": [{"outside": POOL, "protocol": "tcp", "port": 5000, "inside": A}],
+            "realms": [BLOCKS],
+        },
+        "port",
+        "port_allocation",
+    ),
+    "redirected 4500 and block": (
+        {"redirect": [IPSEC], "realms": [BLOCKS]},
+        "protocol",
+        "port_allocation",
+    ),
+    "exempt and static": ({"exempt": [{"to": "0.0.0.0/0"}], "static": [STATIC]}, "to", "inside"),
+    "exempt and redirect": ({"exempt": [{"to": "0.0.0.0/0"}], "redirect": [IPSEC]}, "to", "inside"),
+    "exempt and pool": ({"exempt": [{"to": f"{POOL}/32"}]}, "exempt[0].to", "pool"),
+    "sessions of a client": (
+        {"limits": {"sessions": 100}, "realms": [cfg.realm(client_sessions=101)]},
+        "client_sessions",
+        "limits.sessions",
+    ),
+    "mappings of a protocol": (
+        {"limits": {"sessions": 100}, "realms": [cfg.realm(client_mappings={"udp": 101})]},
+        "client_mappings.udp",
+        "limits.sessions",
+    ),
+    "SPIs of a client": (
+        {"limits": {"bindings": 100, "bindings_per_client": 101}},
+        "bindings_per_client",
+        "limits.bindings",
+    ),
+}
 
 
 class TestCheck:
@@ -57,6 +104,18 @@ class TestCheck:
         sentence = one_sentence(err)
         assert re.search(rf"{re.escape(str(tmp_path))}/check.cfg:\d+: ", sentence), sentence
         assert all(word in sentence for word in words), sentence
+
+    @pytest.mark.parametrize("name", CONTRADICTIONS)
+    def test_contradiction(self, box: Lab, tmp_path: Path, name: str) -> None:
+        """Both places are named, each with its line and its key."""
+        changes, one, other = CONTRADICTIONS[name]
+        text = cfg.file_text(copy.deepcopy(box.config) | changes)
+        code, out, err = self.check(box, tmp_path, text)
+        assert code != 0 and out == ""
+        sentence = one_sentence(err)
+        assert len(re.findall(r"check\.cfg:\d+", sentence)) == 2, sentence
+        found, accepted = sentence.split("expected")
+        assert one in found and other in accepted, sentence
 
     def test_syntax(self, box: Lab, tmp_path: Path) -> None:
         code, _, err = self.check(box, tmp_path, 'name = "x";\nworkers = ;\n')

@@ -212,7 +212,7 @@ START_TEST(every_key)
 	if (conf->limits.member > 0 && conf->limits.member < 1000) \
 		ck_assert_uint_eq(conf->limits.member, limit++);
 	SPINAT_LIMITS(COUNT_LIMIT)
-	ck_assert_uint_eq(limit, 32);
+	ck_assert_uint_eq(limit, 31);
 	spinat_conf_free(conf);
 }
 END_TEST

@@ -181,7 +181,7 @@ static const struct {
 		": drivers_dir: found \"others\", running with \"drivers\"" RESTART},
 	{"sessions = 4096", "sessions = 8192",
 		": limits.sessions: found 8192, running with 4096" RESTART},
-	{"buffers = 31", "buffers = 26", ": limits.buffers: found 26, running with 31" RESTART},
+	{"buffers = 30", "buffers = 26", ": limits.buffers: found 26, running with 30" RESTART},
 	{"iface=veth0", "iface=veth1",
 		":14: device: found \"net_af_packet0,iface=veth1\", running with "
 		"\"net_af_packet0,iface=veth0\"" RESTART},
