@@ -26,6 +26,7 @@ shortcut_install(void *ctx, const struct spinat_shortcut *s)
 		.proto = s->proto,
 		.dir = s->dir,
 		.type = SPINAT_FLOW_SHORTCUT,
+		.hairpin = spinat_conf_outside(w->snap->conf, s->gateway) != NULL,
 	};
 	const struct spinat_flow *f = spinat_nat_install_spi(w->nat, &flow, w->now_s);
 

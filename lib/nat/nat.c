@@ -512,7 +512,8 @@ spinat_nat_install_spi(struct spinat_nat *nat, const struct spinat_spi_flow *s, 
 	f->proto = s->proto;
 	f->type = s->type;
 	f->flags = SPINAT_FLOW_IN_REFRESH |
-		   (s->dir == SPINAT_OUT ? SPINAT_FLOW_KEY_OUT : SPINAT_FLOW_KEY_IN);
+		   (s->dir == SPINAT_OUT ? SPINAT_FLOW_KEY_OUT : SPINAT_FLOW_KEY_IN) |
+		   (s->hairpin ? SPINAT_FLOW_HAIRPIN : 0);
 	f->last_seen = f->created = now_s;
 	f->spi = s->spi;
 	spinat_flow_set_deltas(f);

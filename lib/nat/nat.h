@@ -82,6 +82,7 @@ struct spinat_spi_flow {
 	uint8_t proto; /* IPPROTO_ESP or IPPROTO_AH */
 	uint8_t dir; /* enum spinat_dir */
 	uint8_t type; /* SPINAT_FLOW_SHORTCUT (aged by the binder) or SPINAT_FLOW_STATIC */
+	bool hairpin; /* the remote is an outside address of ours, whose host is inside */
 };
 
 /** Puts in a flow of one SPI. NULL where the table is full. Owner of the gateway only. */

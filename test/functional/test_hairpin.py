@@ -4,10 +4,10 @@
 
 import pytest
 from harness import config as cfg
-from harness import wire
-from harness.ipsec import Tunnel
+from harness import ipsec, wire
+from harness.ipsec import IkeSa, Tunnel
 from harness.lab import Lab
-from harness.plan import A, B, C, POOL, REMOTE
+from harness.plan import A, B, C, POOL, POOL2, REMOTE
 from scapy.layers.inet import ICMP, IP, TCP, UDP
 from scapy.packet import Packet
 
@@ -136,3 +136,46 @@ class TestOff:
         lab.out(IP(src=B, dst=REMOTE) / UDP(sport=3000, dport=9) / b"x", src=POOL, sport=3000)
         lab.inside.send(IP(src=A, dst=POOL) / UDP(sport=3500, dport=3000) / b"to b")
         lab.silent(filtered=1)
+
+
+class TestGatewayInside:
+    """An IPsec gateway behind the same NAT, by a redirection."""
+
+    inside_gateway = "10.0.0.80"
+
+    @pytest.fixture(scope="class")
+    def config(self) -> cfg.Config:
+        redirect = {"outside": POOL2, "protocol": "ipsec", "inside": self.inside_gateway}
+        return cfg.default_config(
+            realms=[cfg.realm(pool=[POOL, POOL2])], redirect=[redirect]
+        )
+
+    def through(self, lab: Lab, packet: IP, there: str) -> IP:
+        lab.inside.send(packet)
+        seen = lab.inside.receive().ip
+        assert seen.dst == there
+        return seen
+
+    def test_esp_and_ike_both_ways(self, lab: Lab) -> None:
+        sa = IkeSa()
+        outside = set()
+        for outward, message in sa.opening():
+            if outward:
+                packet = ipsec.udp(A, POOL2, message)
+                seen = self.through(lab, packet, self.inside_gateway)
+                assert seen[UDP].sport == seen[UDP].dport == 500
+                outside.add(seen.src)
+            else:
+                (address,) = outside
+                packet = ipsec.udp(self.inside_gateway, address, message)
+                assert self.through(lab, packet, A).src == POOL2
+        (address,) = outside
+        tunnel = Tunnel(A, POOL2)
+        back = Tunnel(self.inside_gateway, address)
+        for _ in range(3):
+            packet, text = tunnel.outbound()
+            tunnel.opens(
+                tunnel.spi_out, bytes(self.through(lab, packet, self.inside_gateway)), text
+            )
+            packet, text = back.outbound()
+            back.opens(back.spi_out, bytes(self.through(lab, packet, A)), text)
