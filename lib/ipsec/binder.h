@@ -209,6 +209,7 @@ enum spinat_binding_state {
 struct spinat_binding_row {
 	struct spinat_client client;
 	rte_be32_t outside, gateway, spi;
+	rte_be32_t peer; /* SPI of the other direction of the pair; 0: not known */
 	uint8_t proto, dir, state; /* enum spinat_dir, enum spinat_binding_state */
 	uint8_t n_candidates;
 	struct spinat_client candidates[SPINAT_FANOUT_MAX];

@@ -40,6 +40,7 @@ binding_row(const struct spinat_binder *b, const struct spi *s, const struct gro
 	struct spinat_binding_row *row)
 {
 	uint32_t handle = READ_ONCE(s->handle);
+	const struct spi *peer = READ_ONCE(s->peer);
 	uint64_t packets, bytes;
 
 	memset(row, 0, sizeof(*row));
@@ -48,6 +49,7 @@ binding_row(const struct spinat_binder *b, const struct spi *s, const struct gro
 	row->outside = g->key.a;
 	row->gateway = g->key.b;
 	row->spi = s->key.spi;
+	row->peer = peer != NULL ? peer->key.spi : 0;
 	row->proto = s->key.proto;
 	row->dir = s->dir;
 	row->state = s->state;

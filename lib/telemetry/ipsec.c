@@ -75,6 +75,8 @@ binding_row(struct rte_tel_data *row, uint64_t worker, const struct spinat_bindi
 	rte_tel_data_add_dict_string(row, "protocol", protocol_name(b->proto, text, sizeof(text)));
 	snprintf(text, sizeof(text), "0x%08x", rte_be_to_cpu_32(b->spi));
 	rte_tel_data_add_dict_string(row, "spi", text);
+	snprintf(text, sizeof(text), "0x%08x", rte_be_to_cpu_32(b->peer));
+	rte_tel_data_add_dict_string(row, "peer_spi", b->peer != 0 ? text : "");
 	rte_tel_data_add_dict_string(row, "direction", b->dir == SPINAT_OUT ? "out" : "in");
 	rte_tel_data_add_dict_string(
 		row, "state", b->state < RTE_DIM(states) ? states[b->state] : "free");
