@@ -308,6 +308,9 @@ void ipsec_member_natt(struct member *m, bool natt);
 bool ipsec_permitted(const struct spinat_conf *conf, struct spinat_client client,
 	rte_be32_t outside, rte_be32_t gateway);
 
+/** All that a member has goes over to another one of its group: the client has moved there. */
+void ipsec_member_move(
+	struct spinat_binder *b, uint64_t now_ms, struct member *from, struct member *to);
 /** Frees all that a member has, and the member. */
 void ipsec_member_purge(struct spinat_binder *b, struct member *m);
 /** Frees a member that has nothing left, and with the last one its group. */
@@ -362,6 +365,8 @@ struct spi *ipsec_spi_add_out(struct spinat_binder *b, uint64_t now_ms, struct m
 void ipsec_spi_free(struct spinat_binder *b, struct spi *s);
 /** Gives an inbound SPI its owner (or takes it: NULL). False: the owner has too many. */
 bool ipsec_spi_own(struct spinat_binder *b, uint64_t now_ms, struct spi *s, struct member *m);
+/** An outbound SPI goes over to another client of the group, which does not have it yet. */
+void ipsec_spi_resend(struct spinat_binder *b, struct spi *s, struct member *to);
 /** A settled binding: to its owner, or both. */
 void ipsec_spi_to_owners(const struct spi *s, struct spinat_ipsec_decision *d);
 /** Two clients have chosen the same SPI: both get what comes on it. */

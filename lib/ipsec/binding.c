@@ -223,6 +223,27 @@ ipsec_spi_own(struct spinat_binder *b, uint64_t now_ms, struct spi *s, struct me
 }
 
 void
+ipsec_spi_resend(struct spinat_binder *b, struct spi *s, struct member *to)
+{
+	struct member *from = s->member;
+	struct ipsec_key key = out_key(to, s->key.spi, s->key.proto);
+
+	if (ipsec_index_find(b, &key) != NULL || ipsec_index_put(b, &key, s) != 0) {
+		ipsec_credit_forget_spi(to, s);
+		ipsec_spi_free(b, s);
+		return;
+	}
+	ipsec_spi_uninstall(b, s);
+	ipsec_index_del(b, &s->key);
+	s->key = key;
+	TAILQ_REMOVE(&from->out, s, next);
+	from->n_out--;
+	s->member = to;
+	TAILQ_INSERT_TAIL(&to->out, s, next);
+	to->n_out++;
+}
+
+void
 ipsec_spi_to_owners(const struct spi *s, struct spinat_ipsec_decision *d)
 {
 	d->to[d->n++] = s->member->host->client;

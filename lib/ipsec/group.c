@@ -216,6 +216,44 @@ ipsec_member_release(struct spinat_binder *b, struct member *m)
 	group_put(b, g);
 }
 
+/* Its inbound SPI goes with it, and stays the pair of the outbound one. */
+static void
+move_in(struct spinat_binder *b, uint64_t now_ms, struct spi *s, struct member *to)
+{
+	struct spi *peer = s->peer;
+
+	ipsec_spi_confirm(s);
+	if (s->second == to)
+		ipsec_spi_unshare(s);
+	if (!ipsec_spi_own(b, now_ms, s, to)) {
+		ipsec_spi_free(b, s);
+		return;
+	}
+	s->peer = peer;
+	if (peer != NULL)
+		peer->peer = s;
+}
+
+void
+ipsec_member_move(struct spinat_binder *b, uint64_t now_ms, struct member *from, struct member *to)
+{
+	unsigned int i;
+	struct spi *s;
+
+	ipsec_contest_forget(b, from);
+	while ((s = TAILQ_FIRST(&from->in)) != NULL)
+		move_in(b, now_ms, s, to);
+	for (i = 0; i < from->n_credits; i++)
+		ipsec_credit_restore(to, &from->credits[i]);
+	while (from->n_credits > 0)
+		ipsec_credit_drop(from, 0);
+	while ((s = TAILQ_FIRST(&from->out)) != NULL)
+		ipsec_spi_resend(b, s, to);
+	if (from->live)
+		ipsec_member_live(to);
+	ipsec_member_release(b, from);
+}
+
 void
 ipsec_member_purge(struct spinat_binder *b, struct member *m)
 {
@@ -298,7 +336,8 @@ spinat_binder_propose(struct spinat_binder *b, const struct spinat_conf *conf, u
 		const rte_be32_t *addrs = &conf->pool_addrs[r->first_addr];
 		const rte_be32_t addr = addrs[(start % r->n_addrs + i) % r->n_addrs];
 
-		n = crowd(b, client.realm, addr, gateway);
+		/* a gateway on the inside has an address of the pool itself: any other is better */
+		n = addr == gateway ? UINT32_MAX - 1 : crowd(b, client.realm, addr, gateway);
 		if (n < least) {
 			least = n;
 			p.outside = addr;

@@ -265,6 +265,34 @@ must_wait(struct spinat_binder *b, uint64_t now_ms, struct ike_sa *sa,
 	return false;
 }
 
+/* The IKE SA goes on from another inside address, with both its SPIs, of which the gateway's is known
+ * to the two ends only: its client has got another address (RFC 4555, or a new lease). What it had of
+ * other IKE SAs stays where it is; with the last one all its SPIs move. */
+static void
+move_sa(struct spinat_binder *b, uint64_t now_ms, struct ike_sa *sa, struct member *to)
+{
+	struct member *from = sa->member;
+
+	TAILQ_REMOVE(&from->ikes, sa, next);
+	from->n_ikes--;
+	ike_make_room(b, to);
+	sa->member = to;
+	TAILQ_INSERT_TAIL(&to->ikes, sa, next);
+	to->n_ikes++;
+	if (from->n_ikes == 0) {
+		ipsec_member_move(b, now_ms, from, to);
+		return;
+	}
+	ipsec_credit_forget_ike(from, sa);
+}
+
+static bool
+has_moved(const struct ike_sa *sa, const struct member *to, const struct spinat_ike_hdr *h)
+{
+	return sa->member != to && sa->established && h->resp_spi != 0 &&
+	       h->resp_spi == sa->resp_spi && past_phase_1(h);
+}
+
 void
 spinat_binder_ike_outbound(struct spinat_binder *b, const struct spinat_conf *conf, uint64_t now_ms,
 	const struct spinat_ipsec_pkt *p, const struct spinat_ike_hdr *h,
@@ -294,6 +322,8 @@ spinat_binder_ike_outbound(struct spinat_binder *b, const struct spinat_conf *co
 	}
 	if (sa->member == NULL)
 		ike_give(b, sa, m);
+	if (has_moved(sa, m, h))
+		move_sa(b, now_ms, sa, m);
 	if (sa->member == m && must_wait(b, now_ms, sa, h, SPINAT_OUT)) {
 		d->drop = SPINAT_DROP_IKE_SERIALISED;
 		return;

@@ -281,6 +281,57 @@ START_TEST(exchanges_of_both_sides)
 }
 END_TEST
 
+/* A client gets another inside address and goes on (RFC 4555): its IKE SA names it by both SPIs. */
+START_TEST(client_that_moves)
+{
+	struct fixture *f = fx_create(4096, 64, 5);
+	struct fx_ike k = {.init_spi = 11,
+		.resp_spi = ~11ull,
+		.major = 2,
+		.exchange = SPINAT_IKE2_INFORMATIONAL,
+		.message_id = 2,
+		.encrypted = true};
+	const struct spinat_ipsec_pkt quoted = {
+		.outside = FX_P, .gateway = FX_G, .spi = RTE_BE32(SO(0)), .proto = IPPROTO_ESP};
+	struct spinat_ipsec_decision d;
+	struct spinat_client client;
+	unsigned int i;
+
+	for (i = 0; i < 2; i++) {
+		fx_ikev2(f, i, 11 + i);
+		ck_assert(fx_out(f, i, SO(i), 1));
+		for (uint32_t seq = 1; seq < 4; seq++) {
+			f->now += 20;
+			d = fx_in(f, SI(i), seq);
+			ck_assert(fx_only(&d, i));
+		}
+		f->now += 1000;
+	}
+	/* somebody who knows one SPI of it only moves nothing */
+	k.resp_spi = 99;
+	fx_ike_out(f, 8, k);
+	d = fx_in(f, SI(0), 4);
+	ck_assert(fx_only(&d, 0));
+	k.resp_spi = ~11ull;
+	ck_assert(fx_ike_out(f, 5, k));
+	k.response = true;
+	d = fx_ike_in(f, k);
+	ck_assert(fx_only(&d, 5));
+	/* the gateway speaks first, and nothing has to be inferred again */
+	d = fx_in(f, SI(0), 5);
+	ck_assert(fx_only(&d, 5));
+	ck_assert(fx_out(f, 5, SO(0), 2));
+	ck_assert(spinat_binder_quoted(f->b, &quoted, 0, &client));
+	ck_assert_uint_eq(client.addr, fx_client(5).addr);
+	d = fx_in(f, SI(1), 5);
+	ck_assert(fx_only(&d, 1));
+	/* neither has a credit that was not spent: an SPI more is nobody's */
+	d = fx_in(f, 0x777777, 1);
+	ck_assert_int_eq(d.drop, SPINAT_DROP_SPI_UNKNOWN);
+	fx_destroy(f);
+}
+END_TEST
+
 /* --- what nobody can own ------------------------------------------------------------------------------ */
 
 START_TEST(unknown_is_dropped_and_squelched)
@@ -442,6 +493,7 @@ ipsec_suite(void)
 	tcase_add_loop_test(t, sequential_openings, 0, RTE_DIM(sequential));
 	tcase_add_test(t, late_reply);
 	tcase_add_test(t, exchanges_of_both_sides);
+	tcase_add_test(t, client_that_moves);
 	tcase_add_test(t, unknown_is_dropped_and_squelched);
 	tcase_add_test(t, passthrough_modes);
 	tcase_add_test(t, passthrough_sole);
