@@ -320,6 +320,17 @@ def test_no_permission(tmp_path: Path) -> None:
     assert done.returncode == 3 and "no permission" in done.stderr
 
 
+# --- IKE --------------------------------------------------------------------------------------
+
+def test_exchanges_have_their_names(fake: FakeTelemetry, path: Path) -> None:
+    row = next(row for request, answer in RECORDED.items() if request.startswith("/spinat/ike")
+               for row in answer["rows"].values())
+    fake.answers["/spinat/ike"] = page(*({**row, "exchange": kind} for kind in (2, 34, 35, 240)))
+    header, *lines = output(path, "show", "ike")
+    at = header.index("exchange")
+    assert [one[at:].split()[0] for one in lines] == ["main", "IKE_SA_INIT", "IKE_AUTH", "240"]
+
+
 # --- bind -------------------------------------------------------------------------------------
 
 PLACE = ["203.0.113.5", "192.0.2.10"]
