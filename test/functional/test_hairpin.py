@@ -7,7 +7,7 @@ from harness import config as cfg
 from harness import ipsec, wire
 from harness.ipsec import IkeSa, Tunnel
 from harness.lab import Lab
-from harness.plan import A, B, C, POOL, POOL2, REMOTE
+from harness.plan import A, B, BOX_OUTSIDE, C, POOL, POOL2, REMOTE
 from scapy.layers.inet import ICMP, IP, TCP, UDP
 from scapy.packet import Packet
 
@@ -115,14 +115,49 @@ class TestRules:
         through(lab, reply, src=SERVER_OUTSIDE, dst=A, dport=4000)
 
     def test_esp_to_a_static_host(self, lab: Lab) -> None:
-        tunnel = Tunnel(A, SERVER_OUTSIDE)
-        packet, text = tunnel.outbound()
-        got = through(lab, packet, src=POOL, dst=SERVER)
-        tunnel.opens(tunnel.spi_out, got, text)
-        there = Tunnel(SERVER, POOL)
-        packet, text = there.outbound()
-        got = through(lab, packet, src=SERVER_OUTSIDE, dst=A)
-        there.opens(there.spi_out, got, text)
+        tunnel, there = Tunnel(A, SERVER_OUTSIDE), Tunnel(SERVER, POOL)
+        for _ in range(3):
+            packet, text = tunnel.outbound()
+            got = through(lab, packet, src=POOL, dst=SERVER)
+            tunnel.opens(tunnel.spi_out, got, text)
+            packet, text = there.outbound()
+            got = through(lab, packet, src=SERVER_OUTSIDE, dst=A)
+            there.opens(there.spi_out, got, text)
+
+
+class TestIpsecGatewayInside:
+    """An inside host's tunnel with a gateway that is inside, too, by the address of both."""
+
+    @pytest.fixture(scope="class")
+    def config(self) -> cfg.Config:
+        rule = {"outside": BOX_OUTSIDE, "protocol": "ipsec", "inside": B}
+        return cfg.default_config(redirect=[rule])
+
+    def test_ike_and_esp(self, lab: Lab) -> None:
+        tunnel = Tunnel(A, BOX_OUTSIDE)
+        for outward, message in IkeSa().opening():
+            if outward:
+                packet = ipsec.udp(A, BOX_OUTSIDE, message)
+                through(lab, packet, src=POOL, sport=500, dst=B, dport=500)
+            else:
+                packet = ipsec.udp(B, POOL, message)
+                through(lab, packet, src=BOX_OUTSIDE, sport=500, dst=A, dport=500)
+        for _ in range(3):
+            packet, text = tunnel.outbound()
+            got = through(lab, packet, src=POOL, dst=B)
+            tunnel.opens(tunnel.spi_out, got, text)
+            packet, text = tunnel.inbound(POOL)
+            packet.src = B
+            del packet.chksum
+            got = through(lab, packet, src=BOX_OUTSIDE, dst=A)
+            tunnel.opens(tunnel.spi_in, got, text)
+
+    def test_udp_encapsulated(self, lab: Lab) -> None:
+        packet = IP(src=A, dst=BOX_OUTSIDE) / UDP(sport=4500, dport=4500, chksum=0) / b"\1\2\3\4x"
+        got = through(lab, packet, src=POOL, dst=B, dport=4500)
+        port = wire.get_port(got, "sport")
+        packet = IP(src=B, dst=POOL) / UDP(sport=4500, dport=port, chksum=0) / b"\4\3\2\1y"
+        through(lab, packet, src=BOX_OUTSIDE, sport=4500, dst=A, dport=4500)
 
 
 class TestOff:
