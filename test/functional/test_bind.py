@@ -212,6 +212,34 @@ class TestDropMode:
         assert reached(lab, tunnel.inbound(POOL)[0]) == {A}
 
 
+class TestTwoWorkers:
+    """An order finds the worker that owns the gateway."""
+
+    @pytest.fixture(scope="class")
+    def config(self) -> cfg.Config:
+        return cfg.default_config(
+            workers=2,
+            lcores="0@0,1@0,2@1",
+            devices={side: f"{device},qpairs=2" for side, device in cfg.VETH.items()},
+            limits={"copies_per_spi": 10},
+            neighbours=[
+                {"interface": "lan", "address": h, "mac": host_mac(h)} for h in (A, B, C)
+            ],
+        )
+
+    def test_gateways_of_both(self, lab: Lab) -> None:
+        owners = set()
+        for number in range(20, 40):
+            gateway = f"203.0.113.{number}"
+            tunnel = undecided(lab, gateway)
+            done(lab, "bind", f"{tunnel.spi_in:#x}", gateway, POOL, C)
+            assert reached(lab, tunnel.inbound(POOL)[0]) == {C}
+            owners |= {row["worker"] for row in lab.app.telemetry.bindings(remote=gateway)}
+            if len(owners) == 2:
+                return
+        raise AssertionError("one worker has all gateways")
+
+
 class TestFlood:
     """More undecidable SPIs than lines a reader wants."""
 
