@@ -22,7 +22,7 @@ static bool
 reload(struct bench_during *d)
 {
 	struct spinat_conf_error err = {.text = ""};
-	struct spinat_conf *conf = bench_plan_conf(d->rig->work, d->rig->n_flows, d->lcores, &err);
+	struct spinat_conf *conf = bench_plan_conf(d->rig->work, d->box, &err);
 
 	if (conf != NULL)
 		conf->memory = d->memory;

@@ -23,7 +23,7 @@
 struct bench_during {
 	const char *what; /* "reload", "dump" or "aging" */
 	struct bench_rig *rig;
-	const char *lcores; /* of the configuration, */
+	const struct bench_box *box; /* of the configuration, */
 	uint32_t memory; /* which a reload may not change */
 	uint32_t done; /* relaxed atomic: how often; aging: flows ended */
 	bool on, busy; /* atomics: what the thread shall do, and does */

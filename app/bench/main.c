@@ -16,6 +16,7 @@
 #include "during.h"
 #include "latency.h"
 #include "measure.h"
+#include "scale.h"
 
 /*
  * Measures one work with one number of flows: tools/bench runs it once for each. Results go to
@@ -24,13 +25,12 @@
 
 struct options {
 	const struct bench_work *work;
-	uint32_t sessions;
 	double seconds;
 	unsigned int cpu, generator_cpu;
 	bool split, memory, count, latency;
 	uint32_t batches;
 	const char *during;
-	char lcores[64];
+	struct bench_box box;
 	int eal_argc;
 	char **eal_argv;
 };
@@ -46,6 +46,7 @@ usage(FILE *out)
 {
 	fprintf(out, "usage: spinat-bench --work NAME [OPTION]... [-- EAL arguments]\n"
 		     "      --sessions N       flows (default 65536)\n"
+		     "      --capacity N       room for so many (default: as many as there are)\n"
 		     "      --seconds S        time to measure a case (default 1)\n"
 		     "      --cpu N            CPU that is measured (default 1)\n"
 		     "      --generator-cpu N  CPU of the generator with --split (default 0)\n"
@@ -56,6 +57,7 @@ usage(FILE *out)
 		     "without loss, and\n"
 		     "                         the latency at 10, 50 and 90 %% of it\n"
 		     "      --during WHAT      time turns with and without: reload, dump, aging\n"
+		     "      --workers N        N workers at once, on both CPUs by turns\n"
 		     "      --memory           print the MiB of memory it would take, and exit\n"
 		     "      --list             print the works, and exit\n"
 		     "  -h, --help             print this, and exit\n");
@@ -77,8 +79,9 @@ parse_options(int argc, char **argv, struct options *o)
 		{"generator-cpu", required_argument, NULL, 'g'}, {"split", no_argument, NULL, 'p'},
 		{"during", required_argument, NULL, 'd'}, {"latency", no_argument, NULL, 't'},
 		{"count", required_argument, NULL, 'k'}, {"memory", no_argument, NULL, 'm'},
-		{"list", no_argument, NULL, 'l'}, {"help", no_argument, NULL, 'h'},
-		{NULL, 0, NULL, 0}};
+		{"capacity", required_argument, NULL, 'C'},
+		{"workers", required_argument, NULL, 'W'}, {"list", no_argument, NULL, 'l'},
+		{"help", no_argument, NULL, 'h'}, {NULL, 0, NULL, 0}};
 	int opt;
 
 	while ((opt = getopt_long(argc, argv, "+h", longs, NULL)) != -1) {
@@ -87,7 +90,7 @@ parse_options(int argc, char **argv, struct options *o)
 			o->work = bench_work_find(optarg);
 			break;
 		case 'n':
-			o->sessions = strtoul(optarg, NULL, 0);
+			o->box.sessions = strtoul(optarg, NULL, 0);
 			break;
 		case 's':
 			o->seconds = strtod(optarg, NULL);
@@ -111,6 +114,12 @@ parse_options(int argc, char **argv, struct options *o)
 		case 't':
 			o->latency = o->split = true;
 			break;
+		case 'C':
+			o->box.capacity = strtoul(optarg, NULL, 0);
+			break;
+		case 'W':
+			o->box.workers = strtoul(optarg, NULL, 0);
+			break;
 		case 'm':
 			o->memory = true;
 			break;
@@ -126,11 +135,18 @@ parse_options(int argc, char **argv, struct options *o)
 		fprintf(stderr, "spinat-bench: --during reload, dump or aging\n");
 		return 2;
 	}
-	if (o->work == NULL || o->sessions == 0 || o->sessions > BENCH_FLOWS_MAX) {
+	if (o->work == NULL || o->box.sessions == 0 || o->box.sessions > BENCH_FLOWS_MAX) {
 		fprintf(stderr, "spinat-bench: a --work of --list, and --sessions up to %u\n",
 			BENCH_FLOWS_MAX);
 		return 2;
 	}
+	if (o->box.workers != 1 && (o->box.workers < 1 || o->box.workers > SPINAT_MAX_WORKERS ||
+					   o->work->percent[BENCH_UDP] != 100)) {
+		fprintf(stderr, "spinat-bench: --workers from 2 to %u, and a work of UDP\n",
+			SPINAT_MAX_WORKERS);
+		return 2;
+	}
+	o->box.capacity = RTE_MAX(o->box.capacity, o->box.sessions);
 	o->eal_argc = argc - optind;
 	o->eal_argv = argv + optind;
 	return -1;
@@ -176,7 +192,7 @@ print_case(const struct context *x, const char *direction, const char *distribut
 	const double datapath = total - rings;
 	const double us = rte_get_tsc_hz() / 1e6;
 
-	printf("{\"name\": \"%s-%s%s%s\", \"sessions\": %u, \"mode\": \"%s\", "
+	printf("{\"name\": \"%s-%s%s%s\", \"sessions\": %u, \"capacity\": %u, \"mode\": \"%s\", "
 	       "\"cycles_per_packet\": %.1f, \"mpps\": %.3f, "
 	       "\"cycles_with_rings\": %.1f, \"mpps_with_rings\": %.3f, "
 	       "\"cycles_with_rings_mean\": %.1f, \"cycles_with_rings_p99\": %.1f, "
@@ -188,12 +204,12 @@ print_case(const struct context *x, const char *direction, const char *distribut
 	       "\"bytes_per_session\": %.1f, \"tsc_hz\": %" PRIu64 ", \"hugepages\": %s, "
 	       "\"dpdk\": \"%s\", \"spinat\": \"%s\"}\n",
 		x->o->work->name, direction, *distribution != '\0' ? "-" : "", distribution,
-		x->o->sessions, x->o->split ? "split" : "alternate", datapath,
-		rte_get_tsc_hz() / datapath / 1e6, total, rte_get_tsc_hz() / total / 1e6, f->mean,
-		f->p99, rings, f->median[BENCH_TURN_MAC], f->median[BENCH_TURN_HASH],
+		x->o->box.sessions, x->o->box.capacity, x->o->split ? "split" : "alternate",
+		datapath, rte_get_tsc_hz() / datapath / 1e6, total, rte_get_tsc_hz() / total / 1e6,
+		f->mean, f->p99, rings, f->median[BENCH_TURN_MAC], f->median[BENCH_TURN_HASH],
 		f->median[BENCH_TURN_TABLE], RTE_MAX(f->median[BENCH_TURN_PARSE] - rings, 0.0),
 		f->packets, f->slow, f->turn_p50 / us, f->turn_p99_9 / us, f->turn_p99_99 / us,
-		f->turn_max / us, (double)x->state_bytes / x->o->sessions, rte_get_tsc_hz(),
+		f->turn_max / us, (double)x->state_bytes / x->o->box.sessions, rte_get_tsc_hz(),
 		rte_eal_has_hugepages() ? "true" : "false", rte_version(), SPINAT_VERSION);
 	fflush(stdout);
 }
@@ -216,7 +232,7 @@ print_life(const struct context *x, struct bench_life *life, const struct bench_
 	printf("{\"name\": \"%s-sweep\", \"sessions\": %u, \"look_cycles\": %.1f, "
 	       "\"end_cycles\": %.1f, \"tsc_hz\": %" PRIu64 ", \"dpdk\": \"%s\", "
 	       "\"spinat\": \"%s\"}\n",
-		x->o->work->name, x->o->sessions, life->look, life->end, rte_get_tsc_hz(),
+		x->o->work->name, x->o->box.sessions, life->look, life->end, rte_get_tsc_hz(),
 		rte_version(), SPINAT_VERSION);
 }
 
@@ -270,7 +286,7 @@ run_count(const struct context *x, struct bench_meter *m, struct bench_rig *r)
 	if (packets < 0)
 		return -1;
 	printf("{\"name\": \"%s\", \"sessions\": %u, \"packets\": %" PRId64 "}\n", x->o->work->name,
-		x->o->sessions, packets);
+		x->o->box.sessions, packets);
 	return 0;
 }
 
@@ -307,7 +323,7 @@ run_during(const struct context *x, struct bench_meter *m, struct bench_rig *r)
 	struct bench_during d = {
 		.what = x->o->during,
 		.rig = r,
-		.lcores = x->o->lcores,
+		.box = &x->o->box,
 		.memory = r->engine->snapshot->conf->memory,
 	};
 	const unsigned int slice_ms = strcmp(d.what, "aging") == 0 ? 16 : 100;
@@ -329,7 +345,7 @@ run_during(const struct context *x, struct bench_meter *m, struct bench_rig *r)
 	if (bench_during_stop(&d) != 0 || rc != 0)
 		return -1;
 	printf("{\"name\": \"%s-during-%s\", \"sessions\": %u, \"times\": %u, ", x->o->work->name,
-		d.what, x->o->sessions, d.done);
+		d.what, x->o->box.sessions, d.done);
 	print_turns("without", &f[0]);
 	print_turns("with", &f[1]);
 	printf("\"stolen_s\": %.2f, \"switches\": %ld, \"tsc_hz\": %" PRIu64 ", "
@@ -350,7 +366,7 @@ print_latency(const struct context *x, int percent, double no_drop, const struct
 	       "\"p50_us\": %.2f, \"p99_us\": %.2f, \"p99_9_us\": %.2f, "
 	       "\"p99_99_us\": %.2f, \"max_us\": %.2f, "
 	       "\"tsc_hz\": %" PRIu64 ", \"dpdk\": \"%s\", \"spinat\": \"%s\"}\n",
-		x->o->work->name, percent, x->o->sessions, no_drop / 1e6, t->sent_rate / 1e6,
+		x->o->work->name, percent, x->o->box.sessions, no_drop / 1e6, t->sent_rate / 1e6,
 		t->sent, t->lost, bench_histogram_at(h, 0.5) / us, bench_histogram_at(h, 0.99) / us,
 		bench_histogram_at(h, 0.999) / us, bench_histogram_at(h, 0.9999) / us, h->max / us,
 		rte_get_tsc_hz(), rte_version(), SPINAT_VERSION);
@@ -379,6 +395,46 @@ run_latency(const struct context *x, struct bench_meter *m, struct bench_rig *r)
 }
 
 static int
+run_workers(const struct options *o, struct spinat_conf *conf)
+{
+	static const char *const keys[] = {"plain", "symmetric"};
+	struct bench_scale_figures f;
+
+	if (bench_scale(o->work, o->box.sessions, conf, o->seconds, &f) != 0)
+		return -1;
+	printf("{\"name\": \"%s-workers-%u\", \"sessions\": %u, \"alone_cycles\": %.1f, "
+	       "\"together_cycles\": %.1f, \"mac_alone_cycles\": %.1f, "
+	       "\"mac_together_cycles\": %.1f, \"own_cycles\": %.1f, \"foreign_cycles\": %.1f, "
+	       "\"new_cycles\": %.1f, \"new_handed_cycles\": %.1f, \"checked\": %" PRIu64 ", ",
+		o->work->name, o->box.workers, o->box.sessions, f.alone, f.together, f.mac_alone,
+		f.mac_together, f.own, f.foreign, f.direct, f.handed, f.packets);
+	for (unsigned int i = 0; i < RTE_DIM(keys); i++)
+		printf("\"rss_%s\": {\"handed\": %.3f, \"met\": %.3f, \"met_chosen\": %.3f}, ",
+			keys[i], f.rss[i].handed, f.rss[i].met, f.rss[i].met_chosen);
+	printf("\"tsc_hz\": %" PRIu64 ", \"dpdk\": \"%s\", \"spinat\": \"%s\"}\n", rte_get_tsc_hz(),
+		rte_version(), SPINAT_VERSION);
+	return 0;
+}
+
+/* The main lcore works when it alternates, generates when there are two, and looks on where there are
+ * several workers, which take the CPUs by turns. */
+static void
+place(struct options *o)
+{
+	size_t len;
+
+	if (o->box.workers == 1) {
+		snprintf(o->box.lcores, sizeof(o->box.lcores), "0@%u,1@%u",
+			o->split ? o->generator_cpu : o->cpu, o->split ? o->cpu : o->generator_cpu);
+		return;
+	}
+	len = snprintf(o->box.lcores, sizeof(o->box.lcores), "0@%u", o->generator_cpu);
+	for (unsigned int i = 0; i < o->box.workers; i++)
+		len += snprintf(o->box.lcores + len, sizeof(o->box.lcores) - len, ",%u@%u", i + 1,
+			i % 2 == 0 ? o->cpu : o->generator_cpu);
+}
+
+static int
 run(const struct options *o, struct spinat_conf *conf)
 {
 	struct context x = {.o = o, .state_bytes = measure_state(conf, o->work)};
@@ -386,7 +442,7 @@ run(const struct options *o, struct spinat_conf *conf)
 	struct bench_rig *r = calloc(1, sizeof(*r));
 	int rc = -1;
 
-	if (m != NULL && r != NULL && bench_rig_create(r, o->work, o->sessions, conf) == 0 &&
+	if (m != NULL && r != NULL && bench_rig_create(r, o->work, o->box.sessions, conf) == 0 &&
 		bench_meter_create(m, r, o->seconds, o->split) == 0)
 		rc = o->count            ? run_count(&x, m, r)
 		     : o->during != NULL ? run_during(&x, m, r)
@@ -404,22 +460,20 @@ run(const struct options *o, struct spinat_conf *conf)
 int
 main(int argc, char **argv)
 {
-	struct options o = {.sessions = 65536, .seconds = 1, .cpu = 1};
+	struct options o = {.seconds = 1, .cpu = 1, .box.sessions = 65536, .box.workers = 1};
 	struct spinat_conf_error err = {.text = ""};
 	struct spinat_conf *conf;
 	int rc = parse_options(argc, argv, &o);
 
 	if (rc >= 0)
 		return rc;
-	/* the main lcore works when it alternates, and generates when there are two */
-	snprintf(o.lcores, sizeof(o.lcores), "0@%u,1@%u", o.split ? o.generator_cpu : o.cpu,
-		o.split ? o.cpu : o.generator_cpu);
-	conf = bench_plan_conf(o.work, o.sessions, o.lcores, &err);
+	place(&o);
+	conf = bench_plan_conf(o.work, &o.box, &err);
 	if (conf == NULL) {
 		fprintf(stderr, "spinat-bench: %s\n", err.text);
 		return EXIT_FAILURE;
 	}
-	conf->memory = spinat_memory_wanted(conf) + bench_floor_mib(o.sessions);
+	conf->memory = spinat_memory_wanted(conf) + bench_floor_mib(o.box.capacity);
 	if (o.memory) {
 		printf("%u\n", conf->memory);
 		spinat_conf_free(conf);
@@ -430,7 +484,7 @@ main(int argc, char **argv)
 		spinat_conf_free(conf);
 		return EXIT_FAILURE;
 	}
-	rc = run(&o, conf);
+	rc = o.box.workers > 1 ? run_workers(&o, conf) : run(&o, conf);
 	rte_eal_cleanup();
 	return rc == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
 }

@@ -270,3 +270,14 @@ bench_packet_read(
 	memcpy(flow, frame + at, TAG_LEN);
 	return 0;
 }
+
+void
+bench_packet_take_id(uint8_t *frame, const uint8_t *from)
+{
+	struct rte_ipv4_hdr *ip = (struct rte_ipv4_hdr *)(frame + L3);
+	const rte_be16_t id = ((const struct rte_ipv4_hdr *)(from + L3))->packet_id;
+
+	ip->hdr_checksum =
+		spinat_csum_apply(ip->hdr_checksum, spinat_csum_delta16(ip->packet_id, id));
+	ip->packet_id = id;
+}

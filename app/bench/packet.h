@@ -38,4 +38,7 @@ uint16_t bench_packet_write(uint8_t *frame, const struct bench_packet *p);
 int bench_packet_read(
 	const uint8_t *frame, uint16_t len, enum bench_form form, uint32_t *flow, bool *later);
 
+/** Takes the identification over: what leaves gets one of the box's (RFC 6864), and any will do. */
+void bench_packet_take_id(uint8_t *frame, const uint8_t *from);
+
 #endif

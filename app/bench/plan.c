@@ -100,9 +100,10 @@ print_limits(FILE *f, const struct bench_work *work, uint32_t sessions)
 }
 
 static void
-print_conf(FILE *f, const struct bench_work *work, uint32_t sessions, const char *lcores)
+print_conf(FILE *f, const struct bench_work *work, const struct bench_box *box)
 {
-	fprintf(f, "name = \"bench-%d\";\nlcores = \"%s\";\n", (int)getpid(), lcores);
+	fprintf(f, "name = \"bench-%d\";\nlcores = \"%s\";\nworkers = %u;\n", (int)getpid(),
+		box->lcores, box->workers);
 	fprintf(f,
 		"interfaces = (\n"
 		"  { name = \"lan\"; device = \"%s\"; role = \"inside\";\n"
@@ -122,16 +123,16 @@ print_conf(FILE *f, const struct bench_work *work, uint32_t sessions, const char
 	fprintf(f, "realms = ( { id = 0; pool = [ \"");
 	print_addr(f, POOL);
 	fprintf(f, "-");
-	print_addr(f, POOL + sessions / FLOWS_PER_OUTSIDE);
+	print_addr(f, POOL + box->sessions / FLOWS_PER_OUTSIDE);
 	fprintf(f, "\" ]; } );\n");
 	fprintf(f, "timeouts = { udp = %u; tcp_opening = %u; esp = %u; ike = %u; };\n",
 		BENCH_TIMEOUT_S, BENCH_TIMEOUT_S, BENCH_TIMEOUT_S, BENCH_TIMEOUT_S);
-	print_limits(f, work, sessions);
+	print_limits(f, work, box->capacity);
 }
 
 struct spinat_conf *
-bench_plan_conf(const struct bench_work *work, uint32_t sessions, const char *lcores,
-	struct spinat_conf_error *err)
+bench_plan_conf(
+	const struct bench_work *work, const struct bench_box *box, struct spinat_conf_error *err)
 {
 	struct spinat_conf *conf = NULL;
 	int fd = memfd_create("spinat-bench", MFD_CLOEXEC);
@@ -144,7 +145,7 @@ bench_plan_conf(const struct bench_work *work, uint32_t sessions, const char *lc
 			close(fd);
 		return NULL;
 	}
-	print_conf(f, work, sessions, lcores);
+	print_conf(f, work, box);
 	fflush(f);
 	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
 	conf = spinat_conf_load(path, err);

@@ -55,14 +55,17 @@ const struct bench_work *bench_work_find(const char *name);
 /** Whether every packet of the work has a flow of its own to be found by its key. */
 bool bench_work_all_fast(const struct bench_work *work);
 
-/**
- * Writes the configuration of a work and loads it.
- *
- * @param sessions flows in all
- * @param lcores   value of the key lcores
- */
-struct spinat_conf *bench_plan_conf(const struct bench_work *work, uint32_t sessions,
-	const char *lcores, struct spinat_conf_error *err);
+/** What of a configuration does not follow from the work. */
+struct bench_box {
+	uint32_t sessions; /* flows that there will be */
+	uint32_t capacity; /* for how many there is room; no less */
+	unsigned int workers;
+	char lcores[256]; /* value of the key */
+};
+
+/** Writes the configuration of a work and loads it. */
+struct spinat_conf *bench_plan_conf(
+	const struct bench_work *work, const struct bench_box *box, struct spinat_conf_error *err);
 
 /** One flow; the outside endpoint is learned from the first packet that comes out. */
 struct bench_flow {

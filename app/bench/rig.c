@@ -11,7 +11,6 @@
 #include <rte_ip.h>
 #include <rte_malloc.h>
 
-#include "packet/checksum.h"
 #include "rig.h"
 
 #define TTL 64
@@ -188,19 +187,6 @@ bench_rig_drain(struct bench_rig *r, bench_sink sink)
 	return drain_dir(r, SPINAT_OUT, sink) + drain_dir(r, SPINAT_IN, sink);
 }
 
-/* What leaves and may be cut gets an identification of the box's (RFC 6864): any will do. */
-static void
-expect_id(uint8_t *frame, const struct rte_mbuf *m)
-{
-	struct rte_ipv4_hdr *ip = (struct rte_ipv4_hdr *)(frame + RTE_ETHER_HDR_LEN);
-	const rte_be16_t id =
-		rte_pktmbuf_mtod_offset(m, struct rte_ipv4_hdr *, RTE_ETHER_HDR_LEN)->packet_id;
-
-	ip->hdr_checksum =
-		spinat_csum_apply(ip->hdr_checksum, spinat_csum_delta16(ip->packet_id, id));
-	ip->packet_id = id;
-}
-
 static void
 check_flow(struct bench_rig *r, enum spinat_dir dir, const struct rte_mbuf *m, uint32_t flow,
 	bool later)
@@ -219,7 +205,7 @@ check_flow(struct bench_rig *r, enum spinat_dir dir, const struct rte_mbuf *m, u
 	eth->dst_addr = r->router[!dir];
 	eth->src_addr = r->engine->ports[!dir].mac;
 	if (dir == SPINAT_OUT)
-		expect_id(frame, m);
+		bench_packet_take_id(frame, rte_pktmbuf_mtod(m, const uint8_t *));
 	if (m->pkt_len != len || m->data_len != len ||
 		memcmp(rte_pktmbuf_mtod(m, void *), frame, RTE_MIN(len, BENCH_HEAD)) != 0)
 		r->wrong++;
