@@ -95,7 +95,7 @@ print_limits(FILE *f, const struct bench_work *work, uint32_t sessions)
 	const uint32_t ike = share(sessions, work->percent[BENCH_IKE]);
 
 	/* a binding a direction; the binder keeps a client for every two bindings */
-	fprintf(f, "limits = { sessions = %u; clients = %u; bindings = %u; ike = %u; };\n",
+	fprintf(f, "limits = { sessions = %u; clients = %u; bindings = %u; ike = %u; ports_held = 0; };\n",
 		RTE_MAX(nat, 64u), sessions / FLOWS_PER_HOST + 64, 2 * (esp + ike) + 16, ike + 16);
 }
 
