@@ -133,12 +133,6 @@ classify_received(struct spinat_worker *w, uint8_t device, struct spinat_slot *s
 	}
 }
 
-/* Room for what is known of the flows that a burst's packets may open. */
-struct foresight {
-	unsigned int n;
-	struct spinat_ahead ahead[SPINAT_BURST];
-};
-
 /* Whether a packet from inside that has no flow is likely to get one. */
 static inline bool
 may_open(const struct spinat_meta *meta)
@@ -149,15 +143,14 @@ may_open(const struct spinat_meta *meta)
 
 /* Looks ahead for those of the worker's own packets that found no flow. */
 static __rte_noinline void
-look_ahead(struct spinat_worker *w, struct spinat_slot **slots, const uint64_t *hashes,
-	unsigned int n, struct foresight *sight)
+look_ahead(struct spinat_worker *w, struct spinat_slot **slots, const uint8_t *owner,
+	const uint64_t *hashes, unsigned int n, struct spinat_ahead *ahead)
 {
-	struct spinat_ahead *ahead = &sight->ahead[sight->n];
 	const struct spinat_key *keys[SPINAT_BURST];
 	unsigned int n_open = 0;
 
 	for (unsigned int i = 0; i < n; i++) {
-		if (slots[i]->flow != NULL || !may_open(&slots[i]->meta))
+		if (slots[i]->flow != NULL || owner[i] != w->id || !may_open(&slots[i]->meta))
 			continue;
 		keys[n_open] = &slots[i]->meta.key;
 		ahead[n_open].key = hashes[i];
@@ -165,58 +158,43 @@ look_ahead(struct spinat_worker *w, struct spinat_slot **slots, const uint64_t *
 	}
 	if (n_open > 0)
 		spinat_nat_ahead(w->nat, w->snap->conf, keys, n_open, ahead);
-	sight->n += n_open;
 }
 
-/* Looks up the slots that have a key, all in the table of one owner. */
+/* Looks up the slots that have a key, each in the table of its owner. @param ahead room for all */
 static inline void
-lookup_owner(struct spinat_worker *w, unsigned int owner, struct spinat_slot **slots,
-	unsigned int n, struct foresight *sight)
+lookup(struct spinat_worker *w, struct spinat_slot *slots, unsigned int n,
+	struct spinat_ahead *ahead)
 {
+	const struct spinat_table *tables[SPINAT_BURST];
 	const struct spinat_key *keys[SPINAT_BURST];
+	struct spinat_slot *keyed[SPINAT_BURST];
 	struct spinat_flow *flows[SPINAT_BURST];
 	uint64_t hashes[SPINAT_BURST];
-	unsigned int n_none = 0;
+	uint8_t owner[SPINAT_BURST] = {0};
+	unsigned int n_keyed = 0, n_none = 0;
 
 	for (unsigned int i = 0; i < n; i++)
-		keys[i] = &slots[i]->meta.key;
-	spinat_table_find_burst(w->tables[owner], keys, n, hashes, flows);
-	for (unsigned int i = 0; i < n; i++) {
-		slots[i]->flow = flows[i];
-		n_none += flows[i] == NULL;
-	}
-	if (unlikely(n_none > 0 && owner == w->id))
-		look_ahead(w, slots, hashes, n, sight);
-}
-
-static inline void
-lookup(struct spinat_worker *w, struct spinat_slot *slots, unsigned int n, struct foresight *sight)
-{
-	struct spinat_slot *keyed[SPINAT_BURST], *mine[SPINAT_BURST];
-	uint8_t owner[SPINAT_BURST];
-	unsigned int n_keyed = 0;
-
-	sight->n = 0;
-	for (unsigned int i = 0; i < n; i++)
-		if (likely(slots[i].keyed))
-			keyed[n_keyed++] = &slots[i];
+		if (likely(slots[i].keyed)) {
+			keyed[n_keyed] = &slots[i];
+			keys[n_keyed++] = &slots[i].meta.key;
+		}
 	if (n_keyed == 0)
 		return;
 	if (w->engine->n_workers == 1) {
-		lookup_owner(w, 0, keyed, n_keyed, sight);
-		return;
+		spinat_table_find_burst(w->tables[0], keys, n_keyed, hashes, flows);
+	} else {
+		for (unsigned int i = 0; i < n_keyed; i++) {
+			owner[i] = spinat_slot_owner(w, keys[i], keyed[i]->meta.kind);
+			tables[i] = w->tables[owner[i]];
+		}
+		spinat_tables_find_burst(tables, keys, n_keyed, hashes, flows);
 	}
-	for (unsigned int i = 0; i < n_keyed; i++)
-		owner[i] = spinat_slot_owner(w, &keyed[i]->meta.key, keyed[i]->meta.kind);
-	for (unsigned int o = 0; o < w->engine->n_workers; o++) {
-		unsigned int n_mine = 0;
-
-		for (unsigned int i = 0; i < n_keyed; i++)
-			if (owner[i] == o)
-				mine[n_mine++] = keyed[i];
-		if (n_mine > 0)
-			lookup_owner(w, o, mine, n_mine, sight);
+	for (unsigned int i = 0; i < n_keyed; i++) {
+		keyed[i]->flow = flows[i];
+		n_none += flows[i] == NULL;
 	}
+	if (unlikely(n_none > 0))
+		look_ahead(w, keyed, owner, hashes, n_keyed, ahead);
 }
 
 static inline uint32_t
@@ -378,10 +356,10 @@ spinat_burst_received(
 	struct spinat_worker *w, uint8_t device, struct rte_mbuf **mbufs, unsigned int n)
 {
 	struct spinat_slot slots[SPINAT_BURST];
-	struct foresight sight;
+	struct spinat_ahead ahead[SPINAT_BURST];
 
 	classify_received(w, device, slots, mbufs, n);
-	lookup(w, slots, n, &sight);
+	lookup(w, slots, n, ahead);
 	translate(w, slots, n);
 }
 
@@ -389,10 +367,10 @@ void
 spinat_burst_handed(struct spinat_worker *w, struct rte_mbuf **mbufs, unsigned int n)
 {
 	struct spinat_slot slots[SPINAT_BURST];
-	struct foresight sight;
+	struct spinat_ahead ahead[SPINAT_BURST];
 
 	for (unsigned int i = 0; i < n; i++)
 		classify(w, &slots[i], mbufs[i], true);
-	lookup(w, slots, n, &sight);
+	lookup(w, slots, n, ahead);
 	translate(w, slots, n);
 }

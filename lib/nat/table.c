@@ -289,17 +289,20 @@ spinat_table_find(const struct spinat_table *t, const struct spinat_key *key)
 	return spinat_table_find_hashed(t, key, spinat_hash_key(key));
 }
 
-/* A bucket is a likely miss of the caches, and so is a flow: all of one kind are under way at once. */
-void
-spinat_table_find_burst(const struct spinat_table *t, const struct spinat_key *const *keys,
-	unsigned int n, uint64_t *hashes, struct spinat_flow **flows)
+/* A bucket is a likely miss of the caches, and so is a flow: all of one kind are under way at once.
+ * The table of key i is tables[i * stride]. */
+static __rte_always_inline void
+find_burst(const struct spinat_table *const *tables, unsigned int stride,
+	const struct spinat_key *const *keys, unsigned int n, uint64_t *hashes,
+	struct spinat_flow **flows)
 {
 	uint32_t values[SPINAT_TABLE_BURST];
 
 	spinat_hash_burst(keys, n, hashes);
 	for (unsigned int i = 0; i < n; i++)
-		spinat_index_prefetch(&t->index, hashes[i]);
+		spinat_index_prefetch(&tables[i * stride]->index, hashes[i]);
 	for (unsigned int i = 0; i < n; i++) {
+		const struct spinat_table *t = tables[i * stride];
 		const struct spinat_bucket *b = spinat_index_bucket(&t->index, hashes[i]);
 		const uint32_t match = spinat_bucket_match(b, spinat_index_tag(hashes[i]));
 
@@ -310,6 +313,7 @@ spinat_table_find_burst(const struct spinat_table *t, const struct spinat_key *c
 		}
 	}
 	for (unsigned int i = 0; i < n; i++) {
+		const struct spinat_table *t = tables[i * stride];
 		struct spinat_flow *f = &t->flows[values[i] >> 1];
 
 		flows[i] = likely(values[i] != NO_VALUE &&
@@ -317,4 +321,19 @@ spinat_table_find_burst(const struct spinat_table *t, const struct spinat_key *c
 				   ? f
 				   : spinat_table_find_hashed(t, keys[i], hashes[i]);
 	}
+}
+
+void
+spinat_table_find_burst(const struct spinat_table *t, const struct spinat_key *const *keys,
+	unsigned int n, uint64_t *hashes, struct spinat_flow **flows)
+{
+	find_burst(&t, 0, keys, n, hashes, flows);
+}
+
+void
+spinat_tables_find_burst(const struct spinat_table *const *tables,
+	const struct spinat_key *const *keys, unsigned int n, uint64_t *hashes,
+	struct spinat_flow **flows)
+{
+	find_burst(tables, 1, keys, n, hashes, flows);
 }

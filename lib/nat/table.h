@@ -88,6 +88,11 @@ struct spinat_flow *spinat_table_find_hashed(
 void spinat_table_find_burst(const struct spinat_table *t, const struct spinat_key *const *keys,
 	unsigned int n, uint64_t *hashes, struct spinat_flow **flows);
 
+/** The same, each key in a table of its own. */
+void spinat_tables_find_burst(const struct spinat_table *const *tables,
+	const struct spinat_key *const *keys, unsigned int n, uint64_t *hashes,
+	struct spinat_flow **flows);
+
 static inline uint32_t
 spinat_table_index(const struct spinat_table *t, const struct spinat_flow *f)
 {
