@@ -42,6 +42,10 @@
 #define SPI_RESERVED_LAST 255 /* RFC 4303 2.1 */
 #define SPI_IDLE_MS 60000 /* a full member may give up an SPI that was idle for so long */
 #define SPI_ONCE_MS 1000 /* and one that had a single packet */
+#define AGREE_MIN 2 /* events in favour, before a candidate leads by them */
+#define COINCIDENCE_SHARES 3
+#define COINCIDENCE_AROUND 5.0 /* widths of a window: what is farther off does not count */
+#define ASKS_MAX 16 /* outbound packets of a member whose answers may be under way */
 #define ONSET_MS 8 /* a packet after so long a silence says something by its time */
 #define OVERTAKEN_DB -10.0 /* prior of who came after an SPI's first packet */
 #define SEEN_SLOTS 65536 /* refused SPIs that are remembered */
@@ -104,6 +108,18 @@ struct rhythm {
 	uint32_t n;
 };
 
+/* How much of the time is near an event of a stream. */
+struct cover {
+	uint64_t last_ms;
+	double covered_ms, seen_ms;
+};
+
+/* Do events of one stream fall near those of another for a reason? In decibans, for each share of
+ * them that may. */
+struct coincidence {
+	double db[COINCIDENCE_SHARES];
+};
+
 struct member {
 	TAILQ_ENTRY(member) of_group; /* or of the free list */
 	TAILQ_ENTRY(member) of_open; /* of its group's list of members with credits */
@@ -126,6 +142,9 @@ struct member {
 	uint64_t sent_ms; /* last outbound ESP */
 	uint64_t inquiry_ms; /* when it may be asked next why it hears nothing */
 	struct rhythm rhythm; /* of what it sends */
+	struct cover replies; /* when answers to it are due */
+	uint64_t asks_ms[ASKS_MAX]; /* what it sent last, a ring */
+	uint32_t n_asks;
 	/* how much unsettled SPIs claim its credits */
 	double claims, small_claims; /* sum of all, of those that leave room for another */
 	uint32_t big_claims;
@@ -138,6 +157,7 @@ struct candidate {
 	double answers_db; /* it answers what comes on the SPI: evidence since, for and against */
 	double answers_max_db; /* no more than this: its rivals get no copies any more */
 	double replies_db; /* what it sends is answered on the SPI */
+	struct coincidence answers, replies; /* the same where streams are dense */
 	double handover_db; /* an older SPI of it fell silent when this one began */
 	double odds; /* of both together, without the claims of other SPIs */
 	double weight; /* with them */
@@ -145,6 +165,7 @@ struct candidate {
 	double density; /* scratch: how well the event under review fits, per millisecond */
 	uint64_t gap_ms; /* from its last packet on the pair's other SPI to this SPI's first */
 	uint64_t copy_ms;
+	uint64_t got_ms; /* the last packet on the SPI that it got */
 	uint64_t asked_ms; /* sent something that has not been answered on this SPI; 0: nothing */
 	double ask_share; /* how likely that was something that is answered at all */
 	uint8_t agree; /* agreeing events */
@@ -160,6 +181,7 @@ struct contest {
 	unsigned int n;
 	unsigned int rotate;
 	struct rhythm rhythm;
+	struct cover answers; /* when answers to its packets are due */
 	bool onset; /* the packet in hand is one that says something */
 	bool dense; /* too many for any one to say something */
 	double sum; /* of the candidates' weights and of "nobody" */
@@ -434,9 +456,22 @@ void ipsec_match_charge(struct contest *c, struct member *m);
 double ipsec_match_rivals(const struct contest *c, unsigned int from);
 void ipsec_match_remove(struct contest *c, unsigned int i);
 
-/** One more after a silence; how often they come now, per millisecond. */
-void ipsec_rhythm_step(struct rhythm *r, uint64_t now_ms);
+/** One more after a silence, of which this share is the sender's own doing; how often such come now,
+ * per millisecond. */
+void ipsec_rhythm_step(struct rhythm *r, uint64_t now_ms, double share);
 double ipsec_rhythm_rate(const struct rhythm *r, uint64_t now_ms);
+/** Do both come evenly, at the same pace? */
+bool ipsec_rhythm_same(const struct rhythm *a, const struct rhythm *b);
+
+/* --- coincidence.c: whether dense streams belong together -------------------------------------------- */
+
+/** An event that opens a window of this width. */
+void ipsec_cover_open(struct cover *v, uint64_t now_ms, double width_ms);
+/** Share of the time that windows have covered of late; 1 where not enough is known. */
+double ipsec_cover_share(const struct cover *v, uint64_t now_ms, double width_ms);
+/** An event inside such a window or outside. Returns what it was worth, in decibans. */
+double ipsec_coincidence_add(struct coincidence *x, double cover, bool hit);
+double ipsec_coincidence_odds(const struct coincidence *x);
 
 /* --- inquiry.c: clients that hear nothing ------------------------------------------------------------ */
 

@@ -16,7 +16,9 @@
  * the credit is spent and the flow table takes over.
  */
 
-#define MISS 1e-4 /* share of the belief that may go without a copy */
+#define MISS 2e-3 /* share of the belief that may go without a copy */
+#define FEW 6 /* candidates: copies cost little, */
+#define MISS_FEW 1e-5 /* and leave out less */
 #define SOLE 1e-1 /* the belief in "nobody" that the only candidate may leave */
 #define LEAD 1e-3 /* the belief that a settlement may leave to all the others together */
 #define SURE 1e-5 /* and with this little it is confirmed soon */
@@ -29,7 +31,7 @@
 #define WORTH_LIVE -30.0 /* a client with ESP, all of whose inbound SPIs are known */
 
 #define ALONE_DB 6.0 /* who alone gets the packets can not win much by answers to them */
-#define AGREE_MIN 2 /* events in favour */
+#define SHOWN_DB 15.0 /* and so much they must say */
 #define HANDOVER_PROOF_DB 10.0
 #define ODD_MIN 3 /* packets out of the series that make it two */
 
@@ -207,6 +209,14 @@ reopen(struct spinat_binder *b, uint64_t now_ms, struct contest *c)
 	b->stats.reopened++;
 }
 
+/* What the best candidate has shown itself; that its rivals are silent may have other reasons. */
+static double
+shown_db(const struct candidate *x)
+{
+	return x->answers_db + x->replies_db + x->handover_db +
+	       ipsec_db(ipsec_coincidence_odds(&x->answers) * ipsec_coincidence_odds(&x->replies));
+}
+
 /* One event may be chance: the lead comes from several, from a stream that moved here, or from
  * what other SPIs claim of the rest. */
 static bool
@@ -219,8 +229,8 @@ is_proven(const struct contest *c)
 		return false; /* perhaps two series */
 	for (i = 1; i < c->n; i++)
 		others += c->cand[i].odds;
-	return c->cand[0].agree >= AGREE_MIN || c->cand[0].handover_db >= HANDOVER_PROOF_DB ||
-	       others > LEAD * c->cand[0].odds;
+	return (c->cand[0].agree >= AGREE_MIN && shown_db(&c->cand[0]) >= SHOWN_DB) ||
+	       c->cand[0].handover_db >= HANDOVER_PROOF_DB || others > LEAD * c->cand[0].odds;
 }
 
 /* Nobody else expects an SPI: it opened this pair itself, or a second packet has come. */
@@ -355,10 +365,11 @@ deliver_alone(struct spinat_binder *b, struct contest *c, uint64_t now_ms,
 static unsigned int
 receivers(const struct contest *c)
 {
+	const double miss = c->n <= FEW && c->spi->member == NULL ? MISS_FEW : MISS;
 	double rest = ipsec_match_rivals(c, 1), all = c->cand[0].weight + rest;
 	unsigned int n = 1;
 
-	while (n < c->n && rest > MISS * all)
+	while (n < c->n && rest > miss * all)
 		rest -= c->cand[n++].weight;
 	return n;
 }
@@ -538,7 +549,7 @@ ipsec_contest_open(struct spinat_binder *b, const struct spinat_conf *conf, uint
 	struct contest *c;
 	struct spi *s;
 
-	ipsec_rhythm_step(&g->unknown, now_ms);
+	ipsec_rhythm_step(&g->unknown, now_ms, 1.0);
 	if (now_ms < g->squelch_ms || !contest_room(b, g, now_ms, p)) {
 		d->drop = SPINAT_DROP_SPI_SQUELCHED;
 		b->stats.squelched++;

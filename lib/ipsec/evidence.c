@@ -24,6 +24,8 @@
 #define EVENT_MAX_DB 20.0 /* no single event says more */
 #define EVEN_MIN 4 /* events that tell a rhythm */
 #define EVEN_SHARE 0.5
+#define SAME_MIN 6 /* and that two have the same */
+#define SAME_SHARE 0.3
 #define EVENTS_MAX 256 /* contests that one outbound packet is weighed in */
 
 #define DELAY_MAX_MS 1000
@@ -34,6 +36,7 @@
 
 #define RATE_MS 2000.0 /* what is longer ago than this counts little for a rate */
 #define RATE_MIN 0.0005 /* anyone may send now and then */
+#define RATE_NEW 0.004 /* who has just begun sends more than it has shown */
 
 /* Do they come in even steps? */
 static bool
@@ -42,24 +45,42 @@ is_even(const struct rhythm *r)
 	return r->n >= EVEN_MIN && r->off_ms < EVEN_SHARE * r->mean_ms;
 }
 
+/* Two clocks of the same pace: where one event fits the other, the next ones do too. */
+bool
+ipsec_rhythm_same(const struct rhythm *a, const struct rhythm *b)
+{
+	const double pace = RTE_MAX(a->mean_ms, b->mean_ms);
+
+	return a->n >= SAME_MIN && b->n >= SAME_MIN && a->off_ms + b->off_ms < SAME_SHARE * pace &&
+	       fabs(a->mean_ms - b->mean_ms) < SAME_SHARE * pace;
+}
+
 double
 ipsec_rhythm_rate(const struct rhythm *r, uint64_t now_ms)
 {
 	double since = (double)(now_ms - r->last_ms);
 	double rate = RATE_MIN + r->rate * exp(-since / RATE_MS);
 
+	if (r->n == 0)
+		return RATE_NEW;
 	/* what comes in step with itself needs no other reason to come now */
 	if (is_even(r) && fabs(since - r->mean_ms) <= 2.0 * r->off_ms + 1.0)
 		rate = RTE_MAX(rate, 1.0 / (4.0 * r->off_ms + 2.0));
 	return rate;
 }
 
+static bool
+is_chatty(const struct member *m, uint64_t now_ms)
+{
+	return ipsec_rhythm_rate(&m->rhythm, now_ms) > CHATTY;
+}
+
 void
-ipsec_rhythm_step(struct rhythm *r, uint64_t now_ms)
+ipsec_rhythm_step(struct rhythm *r, uint64_t now_ms, double share)
 {
 	double took = (double)(now_ms - r->last_ms), off;
 
-	r->rate = r->rate * exp(-took / RATE_MS) + 1.0 / RATE_MS;
+	r->rate = (r->n == 0 ? RATE_NEW : r->rate * exp(-took / RATE_MS)) + share / RATE_MS;
 	r->last_ms = now_ms;
 	if (r->n++ == 0)
 		return;
@@ -70,17 +91,26 @@ ipsec_rhythm_step(struct rhythm *r, uint64_t now_ms)
 	r->off_ms += (off - r->off_ms) / 4;
 }
 
-/* An owner answers 4 of 5 copies within half a second, most of them at once: about evenly in the
- * logarithm of the time. */
+/* Of the copies an owner answers some at once, as TCP acknowledges, others within half a second,
+ * about evenly in the logarithm of the time, and some not at all. */
+#define ANSWER_FAST 0.35
+#define ANSWER_FAST_MS 3.0
 #define ANSWER_MAX_MS 500
-#define ANSWER_DENSITY 0.16
+#define ANSWER_DENSITY 0.07
 #define ANSWER_STEP_MS 3.0 /* what is faster says no more: clients that began together go in step */
+
+#define ANSWER_SOON_MS 6.0 /* those that tell in a dense stream */
 
 /* Per millisecond. */
 static double
 answer_density(uint64_t took_ms)
 {
-	return took_ms > ANSWER_MAX_MS ? 0.0 : ANSWER_DENSITY / ((double)took_ms + ANSWER_STEP_MS);
+	double t = (double)took_ms;
+
+	if (took_ms > ANSWER_MAX_MS)
+		return 0.0;
+	return ANSWER_FAST / ANSWER_FAST_MS * exp(-t / ANSWER_FAST_MS) +
+	       ANSWER_DENSITY / (t + ANSWER_STEP_MS);
 }
 
 /* Its integral: how likely the answer has come by then. */
@@ -89,7 +119,8 @@ answered_by(uint64_t took_ms)
 {
 	double t = (double)RTE_MIN(took_ms, (uint64_t)ANSWER_MAX_MS);
 
-	return ANSWER_DENSITY * log(t / ANSWER_STEP_MS + 1.0);
+	return ANSWER_FAST * (1.0 - exp(-t / ANSWER_FAST_MS)) +
+	       ANSWER_DENSITY * log(t / ANSWER_STEP_MS + 1.0);
 }
 
 /* Of the replies to what a client sends most come a round trip later or as soon as the server is
@@ -151,6 +182,13 @@ belief(const struct candidate *x)
 	return x->claim / (1.0 + x->claim);
 }
 
+static void
+agree(struct candidate *x, double worth_db)
+{
+	if (worth_db >= AGREE_DB && x->agree < UINT8_MAX)
+		x->agree++;
+}
+
 /*
  * The first event after a cause, seen with density `density` where the two belong together, by when
  * `by` of such events have come, against a background that goes on in any case. The sum over many
@@ -162,13 +200,13 @@ gain(double *db, struct candidate *x, double background, double density, double 
 	double worth = RTE_MIN(ipsec_db(1.0 - by + density / background), EVENT_MAX_DB);
 
 	*db += worth;
-	if (worth >= AGREE_DB && x->agree < UINT8_MAX)
-		x->agree++;
+	agree(x, worth);
 }
 
 void
 ipsec_evidence_copy(const struct contest *of, struct candidate *c, uint64_t now_ms)
 {
+	c->got_ms = now_ms;
 	if (!of->onset)
 		return;
 	if (c->waiting)
@@ -184,22 +222,64 @@ still_asking(const struct group *g, const struct candidate *x, uint64_t now_ms)
 	return x->asked_ms != 0 && now_ms - x->asked_ms <= 2 * g->delay_ms + ASK_SLACK_MS;
 }
 
-void
-ipsec_evidence_inbound(struct contest *c, uint64_t now_ms)
+/* How long replies to what a client sent are due, and from when on. */
+static double
+replies_due(const struct group *g, double *from_ms)
+{
+	double before, after;
+
+	core_width(g, &before, &after);
+	*from_ms = g->delay_ms - before;
+	return before + after;
+}
+
+/* Has one of what it sent so long ago? */
+static bool
+has_asked(const struct member *m, uint64_t now_ms, double from_ms, double width_ms)
+{
+	unsigned int i, n = RTE_MIN(m->n_asks, (uint32_t)ASKS_MAX);
+	double took;
+
+	for (i = 0; i < n; i++) {
+		took = (double)(now_ms - m->asks_ms[i]);
+		if (took >= from_ms && took <= from_ms + width_ms)
+			return true;
+	}
+	return false;
+}
+
+/* The same where the SPI's stream or the candidate's own is dense. */
+static void
+weigh_dense_replies(struct contest *c, uint64_t now_ms)
 {
 	const struct group *g = c->spi->group;
-	double own, total;
+	double from, width = replies_due(g, &from), around = COINCIDENCE_AROUND * width;
 	unsigned int i;
 
-	c->onset = c->spi->packets == 0 || now_ms - c->spi->last_ms >= ONSET_MS;
-	own = ipsec_rhythm_rate(&c->rhythm, now_ms);
-	if (c->onset)
-		ipsec_rhythm_step(&c->rhythm, now_ms);
-	c->dense = own > CHATTY;
-	c->onset &= !c->dense;
-	if (!c->onset || c->spi->packets == 0)
+	if (g->delay_ms == 0)
 		return;
-	total = own;
+	for (i = 0; i < c->n; i++) {
+		struct candidate *x = &c->cand[i];
+		const struct member *m = x->member;
+
+		if (!(c->dense || is_chatty(m, now_ms)) ||
+			(is_even(&c->rhythm) && is_even(&m->rhythm)) ||
+			!has_asked(m, now_ms, from - (around - width) / 2, around))
+			continue;
+		agree(x, ipsec_coincidence_add(&x->replies,
+				 ipsec_cover_share(&m->replies, now_ms, width),
+				 has_asked(m, now_ms, from, width)));
+	}
+}
+
+/* A packet after a silence, in a stream that is not dense. */
+static void
+weigh_replies(struct contest *c, uint64_t now_ms, double own)
+{
+	const struct group *g = c->spi->group;
+	double total = own;
+	unsigned int i;
+
 	for (i = 0; i < c->n; i++) {
 		struct candidate *x = &c->cand[i];
 
@@ -212,13 +292,32 @@ ipsec_evidence_inbound(struct contest *c, uint64_t now_ms)
 	for (i = 0; i < c->n; i++) {
 		struct candidate *x = &c->cand[i];
 
-		if (x->density == 0.0)
+		if (x->density == 0.0 || is_chatty(x->member, now_ms))
 			continue;
 		gain(&x->replies_db, x, total - belief(x) * x->density, x->density,
 			x->ask_share * replied_by(g, now_ms - x->asked_ms));
 		if (2 * (now_ms - x->asked_ms) >= g->delay_ms)
 			x->asked_ms = 0;
 	}
+}
+
+void
+ipsec_evidence_inbound(struct contest *c, uint64_t now_ms)
+{
+	const bool first = c->spi->packets == 0;
+	const bool silence = first || now_ms - c->spi->last_ms >= ONSET_MS;
+	const double own = ipsec_rhythm_rate(&c->rhythm, now_ms);
+
+	if (silence)
+		ipsec_rhythm_step(&c->rhythm, now_ms, 1.0);
+	c->dense = own > CHATTY;
+	c->onset = silence && !c->dense;
+	ipsec_cover_open(&c->answers, now_ms, ANSWER_SOON_MS);
+	if (first || !silence)
+		return;
+	weigh_dense_replies(c, now_ms);
+	if (c->onset)
+		weigh_replies(c, now_ms, own);
 }
 
 /* A rekey: both ends leave the old SA as soon as the new one is up. */
@@ -290,12 +389,30 @@ stands_in(const struct member *m, struct candidate **x, struct contest **of)
 	return n;
 }
 
-/* The member has begun to send: which of the copies it got may it be answering? */
+/* Who has the SPI alone would answer alone. */
 static void
-weigh_answer(const struct member *m, uint64_t now_ms, struct candidate **x, unsigned int n)
+weigh_dense_answer(const struct contest *c, struct candidate *x, uint64_t now_ms)
 {
-	double total = ipsec_rhythm_rate(&m->rhythm, now_ms);
-	const bool chatty = total > CHATTY;
+	double took = (double)(now_ms - x->got_ms);
+
+	if (c->spi->member != NULL || x->got_ms != c->spi->last_ms ||
+		took > COINCIDENCE_AROUND * ANSWER_SOON_MS ||
+		(is_even(&c->rhythm) && is_even(&x->member->rhythm)))
+		return;
+	agree(x, ipsec_coincidence_add(&x->answers,
+			 ipsec_cover_share(&c->answers, now_ms, ANSWER_SOON_MS),
+			 took <= ANSWER_SOON_MS));
+}
+
+/* The member has begun to send: which of the copies it got may it be answering? Returns how likely
+ * it is none of them. */
+static double
+weigh_answer(const struct member *m, uint64_t now_ms, struct candidate **x, struct contest **of,
+	unsigned int n)
+{
+	const double own = ipsec_rhythm_rate(&m->rhythm, now_ms);
+	const bool chatty = own > CHATTY;
+	double total = own;
 	unsigned int i;
 
 	for (i = 0; i < n; i++) {
@@ -304,6 +421,8 @@ weigh_answer(const struct member *m, uint64_t now_ms, struct candidate **x, unsi
 		total += belief(x[i]) * x[i]->density;
 	}
 	for (i = 0; i < n; i++) {
+		if (chatty || of[i]->dense)
+			weigh_dense_answer(of[i], x[i], now_ms);
 		if (x[i]->density > 0.0) {
 			gain(&x[i]->answers_db, x[i], total - belief(x[i]) * x[i]->density,
 				x[i]->density, answered_by(now_ms - x[i]->copy_ms));
@@ -311,6 +430,16 @@ weigh_answer(const struct member *m, uint64_t now_ms, struct candidate **x, unsi
 		}
 		x[i]->waiting = false;
 	}
+	return own / total;
+}
+
+static void
+remember_ask(struct member *m, uint64_t now_ms)
+{
+	double from;
+
+	m->asks_ms[m->n_asks++ % ASKS_MAX] = now_ms;
+	ipsec_cover_open(&m->replies, now_ms, replies_due(m->group, &from));
 }
 
 static void
@@ -320,8 +449,9 @@ onset(struct spinat_binder *b, uint64_t now_ms, struct member *m, bool paired)
 	struct contest *of[EVENTS_MAX];
 	unsigned int i, n = m->n_contests > 0 ? stands_in(m, x, of) : 0;
 
-	weigh_answer(m, now_ms, x, n);
-	ipsec_rhythm_step(&m->rhythm, now_ms);
+	ipsec_rhythm_step(&m->rhythm, now_ms, weigh_answer(m, now_ms, x, of, n));
+	if (!paired)
+		remember_ask(m, now_ms);
 	for (i = 0; i < n; i++) {
 		/* what goes out on a settled pair is answered there */
 		if (paired || of[i]->dense || still_asking(m->group, x[i], now_ms))

@@ -20,12 +20,14 @@
 #define FLOOD_MIN 100.0 /* unknown SPIs a second that make a flood, */
 #define FLOOD_EACH 10.0 /* and so many more for each client that expects one */
 #define CLAIM_MAX 1e6
+#define CLAIM_UNPROVEN 20.0 /* by no more than what was expected when it appeared */
 #define VACANCY_MIN 1e-4 /* it may have an SA more than IKE has shown */
 #define CLAIM_BIG 10.0 /* takes a credit for itself, as good as */
 
 /* Owners that show no reaction at all: one-way flows. */
-#define MUTE_SHARE 0.01
+#define MUTE_SHARE 0.02
 #define LLR_MAX_DB 60.0
+#define SAME_PACE 0.1 /* two clocks may go together for a while */
 
 double
 ipsec_db(double ratio)
@@ -103,6 +105,17 @@ nobody(const struct contest *c)
 	return ipsec_odds(WORTH_STRAY);
 }
 
+/* By what the candidate has sent and got since. */
+static double
+shown(const struct contest *c, const struct candidate *x)
+{
+	const double odds = likelihood(x->answers_db) * likelihood(x->replies_db) *
+			    ipsec_coincidence_odds(&x->answers) *
+			    ipsec_coincidence_odds(&x->replies);
+
+	return ipsec_rhythm_same(&c->rhythm, &x->member->rhythm) ? RTE_MIN(odds, SAME_PACE) : odds;
+}
+
 static void
 weigh(struct contest *c)
 {
@@ -112,8 +125,7 @@ weigh(struct contest *c)
 	c->sum = nobody(c);
 	for (i = 0; i < c->n; i++) {
 		x = c->cand[i];
-		x.odds = ipsec_odds(x.prior_db + x.handover_db) * likelihood(x.answers_db) *
-			 likelihood(x.replies_db);
+		x.odds = ipsec_odds(x.prior_db + x.handover_db) * shown(c, &x);
 		x.weight = x.odds * vacancy(&x);
 		c->sum += x.weight;
 		for (j = i; j > 0 && c->cand[j - 1].weight < x.weight; j--)
@@ -134,9 +146,12 @@ ipsec_match_rank(struct contest *c)
 	weigh(c);
 	for (i = 0; i < c->n; i++) {
 		struct candidate *x = &c->cand[i];
-		double rest = c->sum - x->weight;
+		const double rest = c->sum - x->weight;
+		const double max = c->spi->member == x->member || x->agree >= AGREE_MIN
+					   ? CLAIM_MAX
+					   : CLAIM_UNPROVEN;
 
-		claim = x->odds < CLAIM_MAX * rest ? x->odds / rest : CLAIM_MAX;
+		claim = x->odds < max * rest ? x->odds / rest : max;
 		if (!x->paid)
 			ipsec_claim_change(x->member, x->claim, claim);
 		x->claim = claim;
