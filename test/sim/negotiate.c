@@ -10,6 +10,7 @@
  * Quick Mode the responder sends only after the third message.
  */
 
+#define LIFE_LEAST_S 2.0 /* of an SA, until its rekey */
 #define RETRY_LO_S 1
 #define RETRY_HI_S 5
 #define LIVENESS_BY_CLIENT 0.6
@@ -126,6 +127,15 @@ delete_old(struct sim *s, void *object, uint64_t by)
 		forget(s, sa, by);
 }
 
+/* SAs may have any age when the box first sees them, so they end at any time. */
+static double
+life_s(struct rng *r, double mean_s)
+{
+	const double least_s = RTE_MIN(LIFE_LEAST_S, mean_s / 2);
+
+	return least_s + rng_exp(r, mean_s - least_s);
+}
+
 static void
 rekey_due(struct sim *s, void *object, uint64_t by)
 {
@@ -136,7 +146,7 @@ static void
 plan_rekey(struct sim *s, struct tunnel *t)
 {
 	struct rng *r = &t->client->rng;
-	const double in_us = 1e6 * s->p.rekey_s * rng_between(r, 0.5, 1.5);
+	const double in_us = 1e6 * life_s(r, s->p.rekey_s);
 	const enum sim_side by = rng_chance(r, s->p.rekey_by_gateway) ? SIM_GATEWAY : SIM_CLIENT;
 
 	if (s->p.rekey_s > 0 && s->now_us + in_us + 1e6 * s->p.calm_s < s->end_us)
@@ -253,7 +263,7 @@ rekey_ike_due(struct sim *s, void *object, uint64_t by)
 static void
 plan_rekey_ike(struct sim *s, struct client *c)
 {
-	const double in_us = 2e6 * s->p.rekey_s * rng_between(&c->rng, 0.5, 1.5);
+	const double in_us = 1e6 * life_s(&c->rng, 2 * s->p.rekey_s);
 	/* a new IKEv1 phase 1 is begun by who has begun the first one, as a rule */
 	const double share = s->p.rekey_by_gateway * (c->major == 2 ? 1 : 0.25);
 	const enum sim_side by = rng_chance(&c->rng, share) ? SIM_GATEWAY : SIM_CLIENT;
