@@ -360,13 +360,20 @@ ago(uint64_t now_ms, uint64_t ms)
 }
 
 static void
-sweep_spi(struct spinat_binder *b, const struct spinat_conf *conf, uint64_t now_ms, struct spi *s)
+sweep_spi(struct spinat_binder *b, const struct spinat_conf *conf, uint64_t now_ms, struct spi *s,
+	bool validate)
 {
 	struct member *m = s->member;
 	uint64_t idle;
 
 	if (s->state == SPINAT_BINDING_FREE)
 		return;
+	if (validate && !ipsec_proto_permitted(conf, s->group->key.realm, s->key.proto)) {
+		ipsec_spi_free(b, s);
+		if (m != NULL)
+			ipsec_member_release(b, m);
+		return;
+	}
 	idle = now_ms - RTE_MIN(ipsec_spi_last_used(b, s), now_ms);
 	if (m == NULL) {
 		if (idle > (s->packets > 1 ? CONTEST_IDLE_MS : CONTEST_ONCE_MS))
@@ -450,7 +457,7 @@ spinat_binder_sweep(struct spinat_binder *b, const struct spinat_conf *conf, uin
 		if (b->sweep_at == total)
 			b->sweep_at = 0;
 		if (at < b->n_spis_max) {
-			sweep_spi(b, conf, now_ms, &b->spis[at]);
+			sweep_spi(b, conf, now_ms, &b->spis[at], validate);
 			continue;
 		}
 		at -= b->n_spis_max;

@@ -329,7 +329,8 @@ void ipsec_member_natt(struct member *m, bool natt);
 /** Whether a client is translated to this address when it talks with this gateway. */
 bool ipsec_permitted(const struct spinat_conf *conf, struct spinat_client client,
 	rte_be32_t outside, rte_be32_t gateway);
-
+/** Whether the realm's packets of this protocol, ESP or AH, are translated. */
+bool ipsec_proto_permitted(const struct spinat_conf *conf, uint16_t realm, uint8_t proto);
 /** All that a member has goes over to another one of its group: the client has moved there. */
 void ipsec_member_move(
 	struct spinat_binder *b, uint64_t now_ms, struct member *from, struct member *to);

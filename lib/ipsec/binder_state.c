@@ -204,13 +204,19 @@ ipsec_permitted(const struct spinat_conf *conf, struct spinat_client client, rte
 	return r != NULL && r->inside == client.addr && r->realm == client.realm;
 }
 
+bool
+ipsec_proto_permitted(const struct spinat_conf *conf, uint16_t realm, uint8_t proto)
+{
+	return proto != IPPROTO_AH || conf->realms[realm].ah == SPINAT_AH_TRANSLATE;
+}
+
 static bool
 permitted(const struct spinat_conf *conf, const struct spinat_row_owner *o)
 {
 	const struct spinat_client client = {.addr = o->client, .realm = o->realm};
 
 	return ipsec_permitted(conf, client, o->outside, o->gateway) &&
-	       (o->proto != IPPROTO_AH || conf->realms[o->realm].ah == SPINAT_AH_TRANSLATE);
+	       ipsec_proto_permitted(conf, o->realm, o->proto);
 }
 
 /* The member of a row, found or made; NULL with the reason. */

@@ -6,7 +6,7 @@ import pytest
 from harness import config as cfg
 from harness import wire
 from harness.ipsec import ah_packet, ah_verifies, fresh_spi
-from harness.lab import Lab
+from harness.lab import Lab, eventually
 from harness.plan import A, B, BOX_INSIDE, GATEWAY, POOL, REMOTE
 from scapy.layers.inet import ICMP, IP, UDP
 from scapy.layers.ipsec import AH, ESP
@@ -68,6 +68,22 @@ class TestTranslate:
             frame = lab.out(packet, src=POOL)
             assert not ah_verifies(frame.ip_bytes, spi_out)
             lab.back(ah_packet(GATEWAY, POOL, spi_in, seq), dst=A)
+
+    def test_reload_to_reject_ends_it(self, lab: Lab) -> None:
+        """Both ways, what was translated so far as well."""
+        spi_out, spi_in = fresh_spi(), fresh_spi()
+        for seq in range(1, 4):
+            lab.out(ah_packet(A, GATEWAY, spi_out, seq), src=POOL)
+            lab.back(ah_packet(GATEWAY, POOL, spi_in, seq), dst=A)
+        assert lab.app.telemetry.bindings(client=A)
+        assert lab.app.reload(lab.config | {"realms": [cfg.realm()]}).startswith("ok")
+        eventually(lambda: not lab.app.telemetry.bindings(client=A))
+        lab.outside.send(ah_packet(GATEWAY, POOL, spi_in, 4))
+        lab.silent(ah_rejected=1)
+        lab.inside.send(ah_packet(A, GATEWAY, spi_out, 4))
+        assert lab.inside.receive().ip[ICMP].code == 13
+        lab.silent(ah_rejected=1)
+        assert lab.app.reload(lab.config).startswith("ok")
 
     def test_two_clients_of_one_gateway(self, lab: Lab) -> None:
         gateway = "203.0.113.77"
