@@ -14,8 +14,10 @@
 
 #include "../eal.h"
 #include "during.h"
+#include "fanout.h"
 #include "latency.h"
 #include "measure.h"
+#include "rss.h"
 #include "scale.h"
 
 /*
@@ -29,6 +31,7 @@ struct options {
 	unsigned int cpu, generator_cpu;
 	bool split, memory, count, latency;
 	uint32_t batches;
+	unsigned int rss; /* workers to share the flows; 0: not asked */
 	const char *during;
 	struct bench_box box;
 	int eal_argc;
@@ -58,6 +61,8 @@ usage(FILE *out)
 		     "                         the latency at 10, 50 and 90 %% of it\n"
 		     "      --during WHAT      time turns with and without: reload, dump, aging\n"
 		     "      --workers N        N workers at once, on both CPUs by turns\n"
+		     "      --rss N            which packets RSS gives to N workers that do not "
+		     "own them\n"
 		     "      --memory           print the MiB of memory it would take, and exit\n"
 		     "      --list             print the works, and exit\n"
 		     "  -h, --help             print this, and exit\n");
@@ -80,8 +85,9 @@ parse_options(int argc, char **argv, struct options *o)
 		{"during", required_argument, NULL, 'd'}, {"latency", no_argument, NULL, 't'},
 		{"count", required_argument, NULL, 'k'}, {"memory", no_argument, NULL, 'm'},
 		{"capacity", required_argument, NULL, 'C'},
-		{"workers", required_argument, NULL, 'W'}, {"list", no_argument, NULL, 'l'},
-		{"help", no_argument, NULL, 'h'}, {NULL, 0, NULL, 0}};
+		{"workers", required_argument, NULL, 'W'}, {"rss", required_argument, NULL, 'r'},
+		{"list", no_argument, NULL, 'l'}, {"help", no_argument, NULL, 'h'},
+		{NULL, 0, NULL, 0}};
 	int opt;
 
 	while ((opt = getopt_long(argc, argv, "+h", longs, NULL)) != -1) {
@@ -120,6 +126,9 @@ parse_options(int argc, char **argv, struct options *o)
 		case 'W':
 			o->box.workers = strtoul(optarg, NULL, 0);
 			break;
+		case 'r':
+			o->rss = strtoul(optarg, NULL, 0);
+			break;
 		case 'm':
 			o->memory = true;
 			break;
@@ -140,10 +149,18 @@ parse_options(int argc, char **argv, struct options *o)
 			BENCH_FLOWS_MAX);
 		return 2;
 	}
+	if (o->work->candidates > 0 && (o->count || o->latency || o->during != NULL || o->split)) {
+		fprintf(stderr, "spinat-bench: %s goes with no other option\n", o->work->name);
+		return 2;
+	}
 	if (o->box.workers != 1 && (o->box.workers < 1 || o->box.workers > SPINAT_MAX_WORKERS ||
 					   o->work->percent[BENCH_UDP] != 100)) {
 		fprintf(stderr, "spinat-bench: --workers from 2 to %u, and a work of UDP\n",
 			SPINAT_MAX_WORKERS);
+		return 2;
+	}
+	if (o->rss > SPINAT_MAX_WORKERS) {
+		fprintf(stderr, "spinat-bench: --rss up to %u\n", SPINAT_MAX_WORKERS);
 		return 2;
 	}
 	o->box.capacity = RTE_MAX(o->box.capacity, o->box.sessions);
@@ -274,6 +291,18 @@ run_cases(const struct context *x, struct bench_meter *m, struct bench_rig *r)
 }
 
 static int
+run_fanout(const struct context *x, struct bench_meter *m, struct bench_rig *r)
+{
+	struct bench_figures first, later;
+
+	if (bench_fanout(m, r, &first, &later) != 0)
+		return -1;
+	print_case(x, "new", "", &first);
+	print_case(x, "again", "", &later);
+	return 0;
+}
+
+static int
 run_count(const struct context *x, struct bench_meter *m, struct bench_rig *r)
 {
 	struct bench_figures first;
@@ -287,6 +316,34 @@ run_count(const struct context *x, struct bench_meter *m, struct bench_rig *r)
 		return -1;
 	printf("{\"name\": \"%s\", \"sessions\": %u, \"packets\": %" PRId64 "}\n", x->o->work->name,
 		x->o->box.sessions, packets);
+	return 0;
+}
+
+/* Flows made by one worker, shared out among several: outside addresses are what matters. */
+static int
+run_rss(const struct context *x, struct bench_meter *m, struct bench_rig *r)
+{
+	static const char *const kinds[BENCH_KINDS] = {"udp", "tcp", "esp", "ike"};
+	static const char *const keys[] = {"plain", "symmetric"};
+	struct bench_figures first;
+	struct bench_rss rss;
+
+	if (bench_establish(m, r, &first) != 0)
+		return -1;
+	for (unsigned int i = 0; i < BENCH_KINDS * RTE_DIM(keys); i++) {
+		const enum bench_kind kind = i / RTE_DIM(keys);
+		const unsigned int symmetric = i % RTE_DIM(keys);
+
+		if (x->o->work->percent[kind] == 0)
+			continue;
+		bench_rss_shares(r->flows, r->n_flows, kind, x->o->rss, symmetric == 1, &rss);
+		printf("{\"name\": \"%s-rss-%u\", \"kind\": \"%s\", \"key\": \"%s\", "
+		       "\"sessions\": %u, \"handed\": %.3f, \"handed_in\": %.3f, \"met\": %.3f, "
+		       "\"tsc_hz\": %" PRIu64 ", \"dpdk\": \"%s\", \"spinat\": \"%s\"}\n",
+			x->o->work->name, x->o->rss, kinds[kind], keys[symmetric], rss.flows,
+			rss.handed, rss.handed_in, rss.met, rte_get_tsc_hz(), rte_version(),
+			SPINAT_VERSION);
+	}
 	return 0;
 }
 
@@ -444,10 +501,12 @@ run(const struct options *o, struct spinat_conf *conf)
 
 	if (m != NULL && r != NULL && bench_rig_create(r, o->work, o->box.sessions, conf) == 0 &&
 		bench_meter_create(m, r, o->seconds, o->split) == 0)
-		rc = o->count            ? run_count(&x, m, r)
-		     : o->during != NULL ? run_during(&x, m, r)
-		     : o->latency        ? run_latency(&x, m, r)
-					 : run_cases(&x, m, r);
+		rc = o->count                  ? run_count(&x, m, r)
+		     : o->during != NULL       ? run_during(&x, m, r)
+		     : o->latency              ? run_latency(&x, m, r)
+		     : o->rss > 0              ? run_rss(&x, m, r)
+		     : o->work->candidates > 0 ? run_fanout(&x, m, r)
+					       : run_cases(&x, m, r);
 	if (m != NULL)
 		bench_meter_free(m);
 	if (r != NULL)

@@ -128,9 +128,8 @@ run_keys(struct bench_meter *m, struct bench_rig *r, enum bench_turn_id id, uint
 	return 0;
 }
 
-/* Time that this thread has run: a busy machine gives as many samples, only later. */
-static double
-seconds_run(void)
+double
+bench_seconds_run(void)
 {
 	struct timespec t;
 
@@ -142,7 +141,7 @@ seconds_run(void)
 static int
 run_alternately(struct bench_meter *m, struct bench_rig *r)
 {
-	const double end = seconds_run() + m->seconds;
+	const double end = bench_seconds_run() + m->seconds;
 
 	run_batches(r, BENCH_TURN_ENGINE, WARM_BATCHES, NULL, NULL);
 	do {
@@ -153,7 +152,7 @@ run_alternately(struct bench_meter *m, struct bench_rig *r)
 		for (int i = BENCH_TURN_HASH; i <= BENCH_TURN_TABLE; i++)
 			if (run_keys(m, r, i, FLOOR_BATCHES * BENCH_BATCH / SPINAT_BURST) != 0)
 				return -1;
-	} while (seconds_run() < end);
+	} while (bench_seconds_run() < end);
 	return 0;
 }
 
@@ -200,11 +199,11 @@ run_split_turn(struct bench_meter *m, struct bench_rig *r, const struct bench_ca
 	double end;
 
 	rte_eal_remote_launch(run_worker, &s, lcore);
-	for (end = seconds_run() + m->seconds / 3; seconds_run() < end;) {
+	for (end = bench_seconds_run() + m->seconds / 3; bench_seconds_run() < end;) {
 		bench_rig_send(r, SPINAT_BURST);
 		bench_rig_drain(r, NULL);
 	}
-	for (end = seconds_run() + SETTLE_SECONDS; !all_back(r) && seconds_run() < end;)
+	for (end = bench_seconds_run() + SETTLE_SECONDS; !all_back(r) && bench_seconds_run() < end;)
 		bench_rig_drain(r, NULL);
 	__atomic_store_n(&s.stop, true, __ATOMIC_RELAXED);
 	rte_eal_wait_lcore(lcore);
@@ -295,7 +294,7 @@ bench_measure_beside(struct bench_meter *m, struct bench_rig *r, struct bench_du
 	struct bench_samples *of[2] = {
 		&m->samples[BENCH_TURN_ENGINE], &m->samples[BENCH_TURN_RINGS]};
 	const uint64_t slice = rte_get_tsc_hz() / 1000 * slice_ms;
-	const double end = seconds_run() + m->seconds;
+	const double end = bench_seconds_run() + m->seconds;
 	const uint64_t slow = r->worker->stats.slow;
 	bool on = false;
 
@@ -305,7 +304,7 @@ bench_measure_beside(struct bench_meter *m, struct bench_rig *r, struct bench_du
 	}
 	feed(m, r, (const bool[2]){true, true});
 	run_batches(r, BENCH_TURN_ENGINE, WARM_BATCHES, NULL, NULL);
-	for (; seconds_run() < end || on; on = !on) {
+	for (; bench_seconds_run() < end || on; on = !on) {
 		const uint64_t begun = rte_rdtsc();
 
 		bench_during_slice(d, on);
@@ -386,6 +385,15 @@ make_all(struct bench_rig *r, struct bench_samples *s)
 	for (uint32_t i = 0; i < r->n_flows; i += BENCH_BATCH)
 		send_chunk(
 			r, SPINAT_OUT, i, RTE_MIN(r->n_flows - i, BENCH_BATCH), s, bench_rig_learn);
+}
+
+int
+bench_open(struct bench_rig *r)
+{
+	r->epoch = 1;
+	make_all(r, NULL);
+	r->opening = false;
+	return verify(r, "opening");
 }
 
 int

@@ -50,6 +50,12 @@ void bench_meter_free(struct bench_meter *m);
  */
 int bench_establish(struct bench_meter *m, struct bench_rig *r, struct bench_figures *f);
 
+/** Sends the first packets of all flows, untimed. @return 0, or -1 after a sentence on stderr */
+int bench_open(struct bench_rig *r);
+
+/** Time that this thread has run: a busy machine gives as many samples, only later. */
+double bench_seconds_run(void);
+
 /** What a session costs from its first packet to its end, cycles. 0: not measured */
 struct bench_life {
 	struct bench_figures

@@ -13,7 +13,8 @@
 
 /*
  * Inside hosts of UDP and TCP have 64 flows each, to servers spread over 4096 networks; every IPsec
- * client has a gateway of its own, so that nothing about its SPIs is ambiguous.
+ * client has a gateway of its own, so that nothing about its SPIs is ambiguous, but where that is
+ * what is measured.
  */
 #define FLOWS_PER_HOST 64
 #define PORTS_PER_FLOW 1008 /* x 64 = 64512, the ports from 1024 on */
@@ -26,6 +27,7 @@
 #define POOL RTE_IPV4(100, 64, 0, 0)
 /* Flows an outside address carries: half of its ports, so that hashing overfills none. */
 #define FLOWS_PER_OUTSIDE 32768
+#define COPIES 16777216 /* the most that a limit of copies can be */
 
 const char *const bench_device[2] = {"net_ring_bench_in", "net_ring_bench_out"};
 
@@ -55,6 +57,14 @@ const struct bench_work bench_works[] = {
 			"a fragment",
 		.percent = {[BENCH_UDP] = 100},
 		.form = BENCH_FRAGMENTS},
+	{.name = "fanout-4",
+		.text = "inbound ESP, copied to the 4 clients that its SPI may belong to",
+		.percent = {[BENCH_ESP] = 100},
+		.candidates = 4},
+	{.name = "fanout-16",
+		.text = "inbound ESP, copied to the 16 clients that its SPI may belong to",
+		.percent = {[BENCH_ESP] = 100},
+		.candidates = 16},
 	{.name = NULL},
 };
 
@@ -95,8 +105,13 @@ print_limits(FILE *f, const struct bench_work *work, uint32_t sessions)
 	const uint32_t ike = share(sessions, work->percent[BENCH_IKE]);
 
 	/* a binding a direction; the binder keeps a client for every two bindings */
-	fprintf(f, "limits = { sessions = %u; clients = %u; bindings = %u; ike = %u; ports_held = 0; };\n",
+	fprintf(f,
+		"limits = { ports_held = 0; sessions = %u; clients = %u; bindings = %u;\n"
+		"  ike = %u;\n",
 		RTE_MAX(nat, 64u), sessions / FLOWS_PER_HOST + 64, 2 * (esp + ike) + 16, ike + 16);
+	/* what a box would not do for long is what is to be timed */
+	fprintf(f, "  copies_per_spi = %u; copies_per_gateway = %u; copies_per_second = %u; };\n",
+		COPIES, COPIES, COPIES);
 }
 
 static void
@@ -123,7 +138,8 @@ print_conf(FILE *f, const struct bench_work *work, const struct bench_box *box)
 	fprintf(f, "realms = ( { id = 0; pool = [ \"");
 	print_addr(f, POOL);
 	fprintf(f, "-");
-	print_addr(f, POOL + box->sessions / FLOWS_PER_OUTSIDE);
+	/* clients are candidates for the same SPI behind the same address only */
+	print_addr(f, POOL + (work->candidates > 0 ? 0 : box->sessions / FLOWS_PER_OUTSIDE));
 	fprintf(f, "\" ]; } );\n");
 	fprintf(f, "timeouts = { udp = %u; tcp_opening = %u; esp = %u; ike = %u; };\n",
 		BENCH_TIMEOUT_S, BENCH_TIMEOUT_S, BENCH_TIMEOUT_S, BENCH_TIMEOUT_S);
@@ -183,7 +199,7 @@ bench_plan_flow(const struct bench_work *work, uint32_t i, struct bench_flow *f)
 	f->kind = kind_of(work, i);
 	if (f->kind == BENCH_ESP || f->kind == BENCH_IKE) {
 		f->inside = rte_cpu_to_be_32(CLIENTS + i);
-		f->remote = rte_cpu_to_be_32(GATEWAYS + i);
+		f->remote = rte_cpu_to_be_32(GATEWAYS + i / RTE_MAX(work->candidates, 1));
 		f->inside_port = f->remote_port = RTE_BE16(SPINAT_IKE_PORT);
 		return;
 	}

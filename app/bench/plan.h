@@ -41,6 +41,7 @@ struct bench_work {
 	const char *name;
 	const char *text;
 	uint8_t percent[BENCH_KINDS]; /* of the flows, and so of the packets */
+	uint8_t candidates; /* clients that share a gateway, if not 0: ESP */
 	enum bench_form form;
 	bool one_way; /* measured in each direction alone, too */
 	bool zipf; /* measured with Zipf-distributed flows, too */

@@ -13,8 +13,6 @@
 
 #include "rig.h"
 
-#define TTL 64
-
 void *
 bench_alloc(size_t size)
 {
@@ -140,8 +138,11 @@ send_dir(struct bench_rig *r, enum spinat_dir dir, uint32_t steps)
 	const unsigned int pieces = r->form == BENCH_FRAGMENTS ? 2 : 1;
 	const uint32_t way = r->sent[dir] - r->received[dir];
 	struct rte_mbuf *m[2 * BENCH_BATCH];
-	struct bench_packet p = {
-		.form = r->form, .dir = dir, .epoch = r->epoch, .opening = r->opening, .ttl = TTL};
+	struct bench_packet p = {.form = r->form,
+		.dir = dir,
+		.epoch = r->epoch,
+		.opening = r->opening,
+		.ttl = BENCH_TTL};
 	uint32_t n = 0;
 
 	/* no more on the way than the last ring holds, however late this lcore comes to empty it */
@@ -196,7 +197,7 @@ check_flow(struct bench_rig *r, enum spinat_dir dir, const struct rte_mbuf *m, u
 		.epoch = r->epoch,
 		.opening = r->opening,
 		.later = later,
-		.ttl = TTL - 1,
+		.ttl = BENCH_TTL - 1,
 		.step = bench_plan_step(&r->flows[flow], flow, dir, true)};
 	uint8_t frame[BENCH_HEAD] = {0};
 	struct rte_ether_hdr *eth = (struct rte_ether_hdr *)frame;

@@ -26,6 +26,8 @@
 #define BENCH_RING 1024
 #define BENCH_MBUFS (4 * BENCH_RING)
 
+#define BENCH_TTL 64 /* of what is sent */
+
 /** Where the packets of one direction come from: round and round. */
 struct bench_feed {
 	const struct bench_step *steps;

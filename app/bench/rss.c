@@ -37,10 +37,10 @@ owner_of(const struct bench_flow *f, unsigned int workers)
 }
 
 void
-bench_rss_shares(const struct bench_flow *flows, uint32_t n, unsigned int workers, bool symmetric,
-	struct bench_rss *shares)
+bench_rss_shares(const struct bench_flow *flows, uint32_t n, enum bench_kind kind,
+	unsigned int workers, bool symmetric, struct bench_rss *shares)
 {
-	uint64_t handed = 0, met = 0, chosen = 0;
+	uint64_t looked = 0, handed = 0, handed_in = 0, met = 0, chosen = 0;
 	uint8_t key[KEY];
 
 	memcpy(key, plain_key, sizeof(key));
@@ -52,16 +52,28 @@ bench_rss_shares(const struct bench_flow *flows, uint32_t n, unsigned int worker
 		const unsigned int w = worker_of(key, &out, workers);
 		bool same = false;
 
+		if (f.kind != kind)
+			continue;
+		looked++;
 		handed += w != owner_of(&f, workers);
 		for (unsigned int c = 0; c < CHOICES && !same; c++) {
 			const struct bench_step in = bench_plan_step(&f, i, SPINAT_IN, false);
 
 			same = worker_of(key, &in, workers) == w;
 			met += c == 0 && same;
+			handed_in +=
+				c == 0 && worker_of(key, &in, workers) != owner_of(&f, workers);
 			/* the next one of the same parity */
 			f.outside_port = rte_cpu_to_be_16(rte_be_to_cpu_16(f.outside_port) + 2);
 		}
 		chosen += same;
 	}
-	*shares = (struct bench_rss){(double)handed / n, (double)met / n, (double)chosen / n};
+	memset(shares, 0, sizeof(*shares));
+	shares->flows = looked;
+	if (looked == 0)
+		return;
+	shares->handed = (double)handed / looked;
+	shares->handed_in = (double)handed_in / looked;
+	shares->met = (double)met / looked;
+	shares->met_chosen = (double)chosen / looked;
 }

@@ -415,7 +415,7 @@ measure(struct scale *s, double seconds, struct bench_scale_figures *f)
 	draw(s->lanes[0], 1);
 	f->foreign = run_phase(s, 1, false);
 	for (int i = 0; i < 2; i++)
-		bench_rss_shares(s->flows, s->n_flows, s->n, i == 1, &f->rss[i]);
+		bench_rss_shares(s->flows, s->n_flows, BENCH_UDP, s->n, i == 1, &f->rss[i]);
 	return verify(s, "established flows");
 }
 
