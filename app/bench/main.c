@@ -149,7 +149,8 @@ parse_options(int argc, char **argv, struct options *o)
 			BENCH_FLOWS_MAX);
 		return 2;
 	}
-	if (o->work->candidates > 0 && (o->count || o->latency || o->during != NULL || o->split)) {
+	if (o->work->candidates > 0 &&
+		(o->count || o->latency || o->during != NULL || o->split || o->rss > 0)) {
 		fprintf(stderr, "spinat-bench: %s goes with no other option\n", o->work->name);
 		return 2;
 	}
