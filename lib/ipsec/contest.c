@@ -17,7 +17,7 @@
  */
 
 #define MISS 2e-3 /* share of the belief that may go without a copy */
-#define FEW 6 /* candidates: copies cost little, */
+#define FEW 16 /* candidates: copies cost little, */
 #define MISS_FEW 1e-5 /* and leave out less */
 #define SOLE 1e-1 /* the belief in "nobody" that the only candidate may leave */
 #define LEAD 1e-3 /* the belief that a settlement may leave to all the others together */
