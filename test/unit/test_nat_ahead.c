@@ -25,8 +25,7 @@
 
 static const char *const confs[] = {
 	"limits = { sessions = 500; mappings = 300; clients = 32; };",
-	"realms = ( { id = 0; pool = [ \"198.51.101.0-198.51.101.4\" ]; mapping = \"address\"; } "
-	");",
+	"realms = ({ id = 0; pool = [ \"198.51.101.0-198.51.101.4\" ]; mapping = \"address\"; });",
 	"realms = ( { id = 0; mapping = \"address-port\"; client_sessions = 20; } );",
 	"realms = ( { id = 0; port_allocation = \"block\"; block_size = 64; } );",
 	"ports = { first = 1; last = 12; };", /* mostly taken */
@@ -88,7 +87,7 @@ any_packet(void)
 
 	return (struct spinat_meta){
 		.key = {.src = htonl(RTE_IPV4(10, 0, 1, rte_rand_max(40))),
-			.dst = htonl(RTE_IPV4(198, 51, 100, rte_rand_max(10))),
+			.dst = htonl(RTE_IPV4(198u, 51, 100, rte_rand_max(10))),
 			.sport = htons(rte_rand_max(20) + 1),
 			.dport = proto == IPPROTO_ICMP ? 0 : htons(rte_rand_max(3) + 1),
 			.proto = proto,
