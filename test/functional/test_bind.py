@@ -12,7 +12,7 @@ from harness import config as cfg
 from harness import ipsec
 from harness.appliance import REPOSITORY
 from harness.ipsec import IkeSa, Tunnel
-from harness.lab import Lab, eventually
+from harness.lab import SLOW, Lab, eventually
 from harness.plan import A, B, C, GATEWAY, GATEWAY2, POOL, POOL2, host_mac
 from scapy.layers.inet import IP
 
@@ -133,12 +133,15 @@ class TestBind:
 
         def answered() -> bool:
             """Until the evidence has decided, everyone who may be it gets its copy."""
-            got = reached(lab, tunnel.inbound(POOL)[0])
+            lab.outside.send(tunnel.inbound(POOL)[0])
+            got = {lab.inside.receive().ip.dst}
             lab.out(tunnel.outbound()[0], src=POOL)
+            lab.settle()
+            got |= {frame.ip.dst for frame in lab.in_port.waiting()}
             time.sleep(chance.uniform(0.02, 0.15))
             return got == {B} and self.row(lab, tunnel)["state"] == "settled"
 
-        eventually(answered)
+        eventually(answered, 3 * SLOW)
 
     def test_survives_a_crash(self, lab: Lab) -> None:
         gateway = "203.0.113.8"
