@@ -81,7 +81,8 @@ spinat_collector_reopen(struct spinat_collector *c)
 static int
 open_file(struct spinat_collector *c)
 {
-	c->fd = open(c->path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0640);
+	/* a pipe that nobody reads must not hold the control lcore up */
+	c->fd = open(c->path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NONBLOCK, 0640);
 	return c->fd < 0 ? fail(c, errno) : 0;
 }
 

@@ -58,11 +58,13 @@ on_signal(int sig)
 void
 spinat_control_signals(void)
 {
-	struct sigaction sa = {.sa_handler = on_signal};
+	struct sigaction sa = {.sa_handler = on_signal}, ignore = {.sa_handler = SIG_IGN};
 
 	sigaction(SIGTERM, &sa, NULL);
 	sigaction(SIGINT, &sa, NULL);
 	sigaction(SIGHUP, &sa, NULL);
+	/* records may go to a pipe whose reader ends, which is no reason to end as well */
+	sigaction(SIGPIPE, &ignore, NULL);
 }
 
 /* Workers own the transmit queues: a frame of the control lcore goes out through one of them. */

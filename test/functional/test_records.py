@@ -3,6 +3,7 @@
 """Records of sessions and port blocks: who had which outside endpoint when (RFC 6888 REQ-12)."""
 
 import contextlib
+import os
 import re
 import socket
 import subprocess
@@ -194,6 +195,28 @@ class TestIpfixPortsExhausted:
         eventually(lambda: file.exists() and len(dump(file)) == 1)
         expected = {"230": PORTS_EXHAUSTED, "225": POOL, "4": "17", "8": A, "234": "0"}
         assert dump(file) == [expected]
+
+
+class TestIpfixPipe:
+    """A pipe that nobody reads holds nothing up, and one whose reader goes ends nothing."""
+
+    @pytest.fixture(scope="class")
+    def pipe(self, tmp_path_factory: pytest.TempPathFactory) -> Path:
+        path = tmp_path_factory.mktemp("records") / "pipe"
+        os.mkfifo(path)
+        return path
+
+    @pytest.fixture(scope="class")
+    def config(self, pipe: Path) -> cfg.Config:
+        return cfg.default_config(records={"ipfix": str(pipe), "sessions": True})
+
+    def test_reader_comes_and_goes(self, lab: Lab, pipe: Path) -> None:
+        lab.out(udp(A, 5000), src=POOL, sport=5000)
+        with pipe.open("rb") as stream:
+            assert len(stream.read(16)) == 16
+        lab.out(udp(A, 5001), src=POOL, sport=5001)
+        eventually(lambda: lab.app.telemetry.ask("/spinat/info")["records_lost"] > 0)
+        lab.out(udp(A, 5002), src=POOL, sport=5002)
 
 
 class TestIpfixNoDisk:
