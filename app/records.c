@@ -3,6 +3,7 @@
  */
 #include <arpa/inet.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
@@ -33,7 +34,11 @@ struct spinat_records {
 static FILE *
 open_file(const struct spinat_conf *conf)
 {
-	return fopen(conf->records.file, "ae");
+	/* a pipe that nobody reads must not hold the control lcore up */
+	const int flags = O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NONBLOCK;
+	const int fd = open(conf->records.file, flags, 0666);
+
+	return fd < 0 ? NULL : fdopen(fd, "a");
 }
 
 /* The text's file must be there from the start; a collector may come later. */

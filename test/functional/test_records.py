@@ -130,6 +130,32 @@ def natural(rows: list[dict[str, str]]) -> list[list[tuple[str, str]]]:
     return sorted(sorted(row.items()) for row in rows)
 
 
+class TestPipe:
+    @pytest.fixture(scope="class")
+    def pipe(self, tmp_path_factory: pytest.TempPathFactory) -> Path:
+        path = tmp_path_factory.mktemp("records") / "pipe"
+        os.mkfifo(path)
+        return path
+
+    @pytest.fixture(scope="class")
+    def reader(self, pipe: Path) -> int:
+        """Closed by the test."""
+        return os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+
+    @pytest.fixture(scope="class")
+    def config(self, pipe: Path, reader: int) -> cfg.Config:
+        assert reader >= 0
+        return cfg.default_config(records={"file": str(pipe), "sessions": True})
+
+    def test_reader_goes(self, lab: Lab, reader: int) -> None:
+        """What it does not take is counted, and a reload waits for nobody."""
+        lab.out(udp(A, 5000), src=POOL, sport=5000)
+        os.close(reader)
+        assert lab.app.reload(lab.config).startswith("ok")
+        lab.out(udp(A, 5001), src=POOL, sport=5001)
+        eventually(lambda: lab.app.telemetry.ask("/spinat/info")["records_lost"] > 0)
+
+
 class TestIpfixFile:
     @pytest.fixture(scope="class")
     def file(self, tmp_path_factory: pytest.TempPathFactory) -> Path:
