@@ -93,8 +93,9 @@ void spinat_flow_set_deltas(struct spinat_flow *f);
 void spinat_flow_key(const struct spinat_flow *f, enum spinat_dir dir, struct spinat_key *key);
 
 #ifdef RTE_ARCH_X86
-/* Where the bytes of a key come from, by direction: the first and the second 16 of a flow. -1: 0. */
-extern const int8_t spinat_flow_shuffle[2][2][16];
+/* Where the bytes of a key come from, by direction: the first and the second 16 of a flow, -1: none;
+ * and what is in no flow. */
+extern const int8_t spinat_flow_shuffle[2][3][16];
 #endif
 
 /** Whether that key is this one. */
@@ -107,8 +108,7 @@ spinat_flow_has_key(const struct spinat_flow *f, enum spinat_dir dir, const stru
 	__m128i own = _mm_or_si128(
 		_mm_shuffle_epi8(half[0], shuffle[0]), _mm_shuffle_epi8(half[1], shuffle[1]));
 
-	own = _mm_or_si128(own, _mm_set_epi32(dir << 8, 0, 0, 0));
-	own = _mm_xor_si128(own, *(const __m128i *)key);
+	own = _mm_xor_si128(_mm_or_si128(own, shuffle[2]), *(const __m128i *)key);
 	return _mm_test_all_zeros(own, own);
 #else
 	struct spinat_key own;

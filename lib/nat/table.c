@@ -44,14 +44,16 @@ spinat_flow_set_deltas(struct spinat_flow *f)
 
 #ifdef RTE_ARCH_X86
 /* clang-format off */
-const int8_t spinat_flow_shuffle[2][2][16] = {
+const int8_t spinat_flow_shuffle[2][3][16] __rte_aligned(16) = {
 	[SPINAT_OUT] = {
 		{4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, -1, -1, -1, -1},
 		{-1, -1, -1, -1, -1, -1, -1, -1, 2, 3, 4, 5, 8, -1, 6, 7},
+		{[13] = SPINAT_OUT},
 	},
 	[SPINAT_IN] = {
 		{8, 9, 10, 11, 0, 1, 2, 3, 12, 13, 14, 15, -1, -1, -1, -1},
 		{-1, -1, -1, -1, -1, -1, -1, -1, 4, 5, 0, 1, 8, -1, -1, -1},
+		{[13] = SPINAT_IN},
 	},
 };
 /* clang-format on */
@@ -296,14 +298,17 @@ find_burst(const struct spinat_table *const *tables, unsigned int stride,
 	const struct spinat_key *const *keys, unsigned int n, uint64_t *hashes,
 	struct spinat_flow **flows)
 {
+	const struct spinat_bucket *buckets[SPINAT_TABLE_BURST];
 	uint32_t values[SPINAT_TABLE_BURST];
 
 	spinat_hash_burst(keys, n, hashes);
-	for (unsigned int i = 0; i < n; i++)
-		spinat_index_prefetch(&tables[i * stride]->index, hashes[i]);
+	for (unsigned int i = 0; i < n; i++) {
+		buckets[i] = spinat_index_bucket(&tables[i * stride]->index, hashes[i]);
+		rte_prefetch0(buckets[i]);
+	}
 	for (unsigned int i = 0; i < n; i++) {
 		const struct spinat_table *t = tables[i * stride];
-		const struct spinat_bucket *b = spinat_index_bucket(&t->index, hashes[i]);
+		const struct spinat_bucket *b = buckets[i];
 		const uint32_t match = spinat_bucket_match(b, spinat_index_tag(hashes[i]));
 
 		values[i] = NO_VALUE;
