@@ -97,7 +97,8 @@ classify_received(struct spinat_worker *w, uint8_t device, struct spinat_slot *s
 		.dir = iface->role == SPINAT_INSIDE ? SPINAT_OUT : SPINAT_IN,
 		.realm = iface->role == SPINAT_INSIDE ? iface->realm : 0};
 	const uint32_t tail_word = (uint32_t)tail.dir << 8 | (uint32_t)tail.realm << 16;
-	uint64_t packets = 0, bytes = 0;
+	uint64_t bytes = 0;
+	uint32_t others = 0;
 
 	for (unsigned int i = 0; i < RTE_MIN(n, (unsigned int)PREFETCH_AHEAD); i++)
 		rte_prefetch0(rte_pktmbuf_mtod(mbufs[i], void *));
@@ -117,18 +118,18 @@ classify_received(struct spinat_worker *w, uint8_t device, struct spinat_slot *s
 			s->why = SPINAT_WHY_RX;
 			s->hairpin = false;
 			s->plain = s->keyed = true;
-			packets++;
 			bytes += m->pkt_len;
 			continue;
 		}
 		classify(w, s, m, false);
+		others++;
 		if (likely(s->iface != SPINAT_NO_IFACE)) {
 			w->stats.ifaces[s->iface].rx_packets++;
 			w->stats.ifaces[s->iface].rx_bytes += m->pkt_len;
 		}
 	}
-	if (packets > 0) {
-		w->stats.ifaces[untagged].rx_packets += packets;
+	if (others < n) {
+		w->stats.ifaces[untagged].rx_packets += n - others;
 		w->stats.ifaces[untagged].rx_bytes += bytes;
 	}
 }
@@ -239,18 +240,22 @@ touch(struct spinat_worker *w, struct spinat_flow *f, struct spinat_slot *s)
 	}
 }
 
-/* Counts a burst's packets sent by one interface, for as long as it is the same one. */
-struct sent {
-	uint64_t packets, bytes;
-	uint16_t iface;
+/* Where the plain packets of a burst go, and how many, for as long as it is the same interface. */
+struct way {
+	const struct spinat_nexthop *nexthops; /* of the forwarding table */
+	const struct spinat_nexthop *nh; /* of the packet before, fit for plain packets; or NULL */
+	struct spinat_tx *tx; /* nh's */
+	uint64_t bytes;
+	uint32_t packets;
+	uint16_t iface; /* nh's */
 };
 
 static inline void
-count_sent(struct spinat_worker *w, const struct sent *sent)
+count_sent(struct spinat_worker *w, const struct way *way)
 {
-	w->stats.ifaces[sent->iface].tx_packets += sent->packets;
-	w->stats.ifaces[sent->iface].tx_bytes += sent->bytes;
-	w->stats.translated += sent->packets;
+	w->stats.ifaces[way->iface].tx_packets += way->packets;
+	w->stats.ifaces[way->iface].tx_bytes += way->bytes;
+	w->stats.translated += way->packets;
 }
 
 #define NO_NEXT_HOP UINT16_MAX
@@ -278,14 +283,31 @@ find_next_hop(struct spinat_worker *w, struct spinat_flow *f, enum spinat_dir di
 }
 
 static inline const struct spinat_nexthop *
-next_hop(struct spinat_worker *w, struct spinat_flow *f, enum spinat_dir dir)
+next_hop(struct spinat_worker *w, struct spinat_flow *f, enum spinat_dir dir, const struct way *way)
 {
 	const uint64_t known = __atomic_load_n(&f->next_hops, __ATOMIC_RELAXED);
 	const uint16_t index = known >> (32 + 16 * dir);
 
 	if (likely((uint32_t)known == w->fib_generation && index != NO_NEXT_HOP))
-		return &w->snap->fib->nexthops[index];
+		return &way->nexthops[index];
 	return find_next_hop(w, f, dir, known);
+}
+
+/* Goes another way. False where the next hop is not there or its interface is tagged. */
+static inline bool
+turn(struct spinat_worker *w, struct way *way, const struct spinat_nexthop *nh)
+{
+	if (unlikely(spinat_nexthop_state(nh) != SPINAT_NH_REACHABLE ||
+		     nh->l2_len != SPINAT_PLAIN_L3))
+		return false;
+	if (nh->iface != way->iface) {
+		count_sent(w, way);
+		way->bytes = way->packets = 0;
+		way->iface = nh->iface;
+	}
+	way->nh = nh;
+	way->tx = &w->tx[nh->port];
+	return true;
 }
 
 /*
@@ -294,36 +316,34 @@ next_hop(struct spinat_worker *w, struct spinat_flow *f, enum spinat_dir dir)
  */
 static inline bool
 forward_plain(
-	struct spinat_worker *w, struct spinat_slot *s, struct spinat_flow *f, struct sent *sent)
+	struct spinat_worker *w, struct spinat_slot *s, struct spinat_flow *f, struct way *way)
 {
 	const enum spinat_dir dir = s->meta.key.dir;
 	const uint16_t l3_len = s->meta.l3_len;
 	struct rte_mbuf *m = s->m;
 	const struct spinat_nexthop *nh;
+	struct rte_ipv4_hdr *ip;
 	struct spinat_tx *tx;
+	uint32_t more = 0;
 	uint8_t *frame;
 
 	if (unlikely(s->meta.ttl <= 1 || f->flags & SPINAT_FLOW_HAIRPIN || m->nb_segs != 1))
 		return false;
-	nh = next_hop(w, f, dir);
-	if (unlikely(nh == NULL || spinat_nexthop_state(nh) != SPINAT_NH_REACHABLE ||
-		     l3_len > nh->mtu || nh->l2_len != SPINAT_PLAIN_L3))
+	nh = next_hop(w, f, dir, way);
+	if (unlikely(nh == NULL || (nh != way->nh && !turn(w, way, nh)) || l3_len > nh->mtu))
 		return false;
 	frame = rte_pktmbuf_mtod(m, uint8_t *);
-	spinat_nexthop_l2(nh, frame);
-	spinat_rewrite_ip((struct rte_ipv4_hdr *)(frame + SPINAT_PLAIN_L3), f, dir);
-	spinat_rewrite_l4(frame + SPINAT_PLAIN_L4, f, dir);
+	spinat_nexthop_l2_untagged(nh, frame);
+	ip = (struct rte_ipv4_hdr *)(frame + SPINAT_PLAIN_L3);
 	if (dir == SPINAT_OUT && !(s->meta.flags & SPINAT_META_DF))
-		spinat_renew_ip_id(w, (struct rte_ipv4_hdr *)(frame + SPINAT_PLAIN_L3));
+		more = spinat_renew_ip_id(w, ip);
+	spinat_rewrite_ip(ip, f, dir, more);
+	spinat_rewrite_l4(frame + SPINAT_PLAIN_L4, f, dir);
 	/* Ethernet padding is not part of the packet */
 	m->data_len = m->pkt_len = SPINAT_PLAIN_L3 + l3_len;
-	if (unlikely(nh->iface != sent->iface)) {
-		count_sent(w, sent);
-		*sent = (struct sent){.iface = nh->iface};
-	}
-	sent->packets++;
-	sent->bytes += m->pkt_len;
-	tx = &w->tx[nh->port];
+	way->packets++;
+	way->bytes += SPINAT_PLAIN_L3 + l3_len;
+	tx = way->tx;
 	tx->m[tx->n++] = m;
 	if (unlikely(tx->n == SPINAT_BURST))
 		spinat_flush(w);
@@ -333,14 +353,14 @@ forward_plain(
 static inline void
 translate(struct spinat_worker *w, struct spinat_slot *slots, unsigned int n)
 {
-	struct sent sent = {.packets = 0};
+	struct way way = {.nexthops = w->snap->fib->nexthops};
 
 	for (unsigned int i = 0; i < n; i++) {
 		struct spinat_slot *s = &slots[i];
 
 		if (likely(s->flow != NULL)) {
 			touch(w, s->flow, s);
-			if (unlikely(!s->plain || !forward_plain(w, s, s->flow, &sent)))
+			if (unlikely(!s->plain || !forward_plain(w, s, s->flow, &way)))
 				spinat_forward(w, s, s->flow);
 			continue;
 		}
@@ -348,7 +368,7 @@ translate(struct spinat_worker *w, struct spinat_slot *slots, unsigned int n)
 			classify(w, s, s->m, false);
 		spinat_slow(w, s);
 	}
-	count_sent(w, &sent);
+	count_sent(w, &way);
 }
 
 void

@@ -71,12 +71,13 @@ static inline void
 rewrite(struct spinat_worker *w, struct spinat_slot *s, const struct spinat_flow *f)
 {
 	uint8_t *frame = rte_pktmbuf_mtod(s->m, uint8_t *);
+	uint32_t more = 0;
 
-	spinat_rewrite(frame, &s->meta, f);
 	if (f != NULL && s->meta.key.dir == SPINAT_OUT &&
 		!(s->meta.flags & (SPINAT_META_DF | SPINAT_META_FRAG)) &&
 		s->meta.key.proto != IPPROTO_AH)
-		spinat_renew_ip_id(w, (struct rte_ipv4_hdr *)(frame + s->meta.l3));
+		more = spinat_renew_ip_id(w, (struct rte_ipv4_hdr *)(frame + s->meta.l3));
+	spinat_rewrite(frame, &s->meta, f, more);
 }
 
 /* Turns an outbound packet whose destination is an outside address of ours round: it is now a packet

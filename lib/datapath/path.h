@@ -30,7 +30,7 @@ enum spinat_unreach {
  * share (RFC 6864 5.3.1). Each worker has a share of the numbers and takes them one after the other,
  * for each of some groups of destinations, so that none comes again soon. Datagrams in fragments and
  * whole ones that may still be cut have a half of the numbers each: however many of the latter there
- * are, they do not use up the former.
+ * are, they do not use up the former. Nothing but equality is asked of one, so no bytes are swapped.
  *
  * @param dst where it goes to
  */
@@ -40,20 +40,23 @@ spinat_next_ip_id(struct spinat_worker *w, rte_be32_t dst, enum spinat_ip_ids wh
 	uint16_t *last = &w->ip_ids[which][(uint32_t)dst * UINT32_C(0x9e3779b1) >> 24];
 
 	*last += w->ip_id_step;
-	return rte_cpu_to_be_16((*last & 0x7fff) | which << 15);
+	return (*last & 0x7fff) | which << 15;
 }
 
-/** Gives a whole packet that leaves a new identification. Not for one with DF: nobody cuts it, so
- * nobody reads its identification (RFC 6864 4.1). */
-static inline void
+/**
+ * Gives a whole packet that leaves a new identification. Not for one with DF: nobody cuts it, so
+ * nobody reads its identification (RFC 6864 4.1).
+ *
+ * @return delta of its IPv4 checksum, which is still to be applied
+ */
+static inline uint32_t
 spinat_renew_ip_id(struct spinat_worker *w, struct rte_ipv4_hdr *ip)
 {
 	const rte_be16_t id = spinat_next_ip_id(w, ip->dst_addr, SPINAT_IP_ID_WHOLE);
+	const uint32_t delta = (uint32_t)(uint16_t)~ip->packet_id + id;
 
-	const uint32_t sum = (uint32_t)(uint16_t)~ip->hdr_checksum + (uint16_t)~ip->packet_id + id;
-
-	ip->hdr_checksum = ~spinat_csum_fold(sum);
 	ip->packet_id = id;
+	return delta;
 }
 
 /** A packet in flight through the stages. */

@@ -67,21 +67,24 @@ spinat_rewrite_l4(uint8_t *l4, const struct spinat_flow *f, enum spinat_dir dir)
 	}
 }
 
-/* Addresses, TTL and checksum of an IPv4 header. */
+/* Addresses, TTL and checksum of an IPv4 header. more: sum of the deltas of what has changed already,
+ * at most a few. */
 static inline void
-spinat_rewrite_ip(struct rte_ipv4_hdr *ip, const struct spinat_flow *f, enum spinat_dir dir)
+spinat_rewrite_ip(
+	struct rte_ipv4_hdr *ip, const struct spinat_flow *f, enum spinat_dir dir, uint32_t more)
 {
 	ip->time_to_live--;
 	if (dir == SPINAT_OUT)
 		ip->src_addr = f->new_addr[SPINAT_OUT];
 	else
 		ip->dst_addr = f->new_addr[SPINAT_IN];
-	ip->hdr_checksum = spinat_csum_apply(ip->hdr_checksum, f->l3_delta[dir]);
+	ip->hdr_checksum = ~spinat_csum_fold((uint16_t)~ip->hdr_checksum + f->l3_delta[dir] + more);
 }
 
-/** Translates a packet by a flow; without one only its TTL goes down. */
+/** Translates a packet by a flow; without one only its TTL goes down. more: see spinat_rewrite_ip */
 static inline void
-spinat_rewrite(uint8_t *frame, const struct spinat_meta *meta, const struct spinat_flow *f)
+spinat_rewrite(
+	uint8_t *frame, const struct spinat_meta *meta, const struct spinat_flow *f, uint32_t more)
 {
 	struct rte_ipv4_hdr *ip = (struct rte_ipv4_hdr *)(frame + meta->l3);
 	const enum spinat_dir dir = meta->key.dir;
@@ -91,7 +94,7 @@ spinat_rewrite(uint8_t *frame, const struct spinat_meta *meta, const struct spin
 		ip->hdr_checksum = spinat_csum_apply(ip->hdr_checksum, RTE_BE16(0xfeff));
 		return;
 	}
-	spinat_rewrite_ip(ip, f, dir);
+	spinat_rewrite_ip(ip, f, dir, more);
 	if (!(meta->flags & SPINAT_META_FRAG_LATER))
 		spinat_rewrite_l4(frame + meta->l4, f, dir);
 }

@@ -126,6 +126,18 @@ spinat_nexthop_state(const struct spinat_nexthop *nh)
 	return (enum spinat_nh_state)__atomic_load_n(&nh->state, __ATOMIC_ACQUIRE);
 }
 
+/** The same as spinat_nexthop_l2 where nh->l2_len is that of a header without tag. */
+static inline void
+spinat_nexthop_l2_untagged(const struct spinat_nexthop *nh, uint8_t *frame)
+{
+	uint64_t head = __atomic_load_n(&nh->l2_head, __ATOMIC_RELAXED);
+	const size_t rest = RTE_ETHER_HDR_LEN - sizeof(head);
+
+	/* two words that overlap: what both hold never changes */
+	memcpy(frame, &head, sizeof(head));
+	memcpy(frame + rest, nh->l2 + rest, sizeof(head));
+}
+
 /**
  * Writes the Ethernet header of a REACHABLE next hop, nh->l2_len bytes. Any lcore; the only way to
  * read l2 that never sees half of a change.
@@ -133,10 +145,7 @@ spinat_nexthop_state(const struct spinat_nexthop *nh)
 static inline void
 spinat_nexthop_l2(const struct spinat_nexthop *nh, uint8_t *frame)
 {
-	uint64_t head = __atomic_load_n(&nh->l2_head, __ATOMIC_RELAXED);
-
-	memcpy(frame, &head, sizeof(head));
-	memcpy(frame + sizeof(head), nh->l2 + sizeof(head), RTE_ETHER_HDR_LEN - sizeof(head));
+	spinat_nexthop_l2_untagged(nh, frame);
 	if (nh->l2_len == SPINAT_L2_MAX)
 		memcpy(frame + RTE_ETHER_HDR_LEN, nh->l2 + RTE_ETHER_HDR_LEN, RTE_VLAN_HLEN);
 }

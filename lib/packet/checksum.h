@@ -19,9 +19,8 @@
 static inline uint16_t
 spinat_csum_fold(uint32_t sum)
 {
-	sum = (sum & 0xffff) + (sum >> 16);
-	sum = (sum & 0xffff) + (sum >> 16);
-	return (uint16_t)sum;
+	/* the sum of the halves stands in the upper one, with the carry of the lower one's */
+	return (uint16_t)((sum + (sum << 16 | sum >> 16)) >> 16);
 }
 
 /** Delta of changing one 16-bit word. */
@@ -50,9 +49,7 @@ spinat_csum_delta_add(uint16_t a, uint16_t b)
 static inline uint16_t
 spinat_csum_apply(uint16_t csum, uint16_t delta)
 {
-	const uint32_t sum = (uint32_t)(uint16_t)~csum + delta;
-
-	return (uint16_t) ~((sum & 0xffff) + (sum >> 16));
+	return ~spinat_csum_fold((uint32_t)(uint16_t)~csum + delta);
 }
 
 /**
