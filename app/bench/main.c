@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  * Copyright (c) 2026 the spinat authors
  */
-#include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -17,6 +16,8 @@
 #include "fanout.h"
 #include "latency.h"
 #include "measure.h"
+#include "options.h"
+#include "ports.h"
 #include "rss.h"
 #include "scale.h"
 
@@ -25,150 +26,15 @@
  * standard output as JSON, an object a line and case.
  */
 
-struct options {
-	const struct bench_work *work;
-	double seconds;
-	unsigned int cpu, generator_cpu;
-	bool split, memory, count, latency;
-	uint32_t batches;
-	unsigned int rss; /* workers to share the flows; 0: not asked */
-	const char *during;
-	struct bench_box box;
-	int eal_argc;
-	char **eal_argv;
-};
+/* Between devices of the user comes what comes: room for all kinds. */
+static const struct bench_work any_work = {
+	.percent = {[BENCH_UDP] = 100, [BENCH_ESP] = 10, [BENCH_IKE] = 2}};
 
 /* What every line says. */
 struct context {
-	const struct options *o;
+	const struct bench_options *o;
 	uint64_t state_bytes;
 };
-
-static void
-usage(FILE *out)
-{
-	fprintf(out, "usage: spinat-bench --work NAME [OPTION]... [-- EAL arguments]\n"
-		     "      --sessions N       flows (default 65536)\n"
-		     "      --capacity N       room for so many (default: as many as there are)\n"
-		     "      --seconds S        time to measure a case (default 1)\n"
-		     "      --cpu N            CPU that is measured (default 1)\n"
-		     "      --generator-cpu N  CPU of the generator with --split (default 0)\n"
-		     "      --split            generator on a CPU of its own\n"
-		     "      --count N          make the flows, send N batches untimed, print how\n"
-		     "                         many packets that were: for callgrind\n"
-		     "      --latency          generator on a CPU of its own: find the rate "
-		     "without loss, and\n"
-		     "                         the latency at 10, 50 and 90 %% of it\n"
-		     "      --during WHAT      time turns with and without: reload, dump, aging\n"
-		     "      --workers N        N workers at once, on both CPUs by turns\n"
-		     "      --rss N            which packets RSS gives to N workers that do not "
-		     "own them\n"
-		     "      --memory           print the MiB of memory it would take, and exit\n"
-		     "      --list             print the works, and exit\n"
-		     "  -h, --help             print this, and exit\n");
-}
-
-static void
-list(void)
-{
-	for (const struct bench_work *w = bench_works; w->name != NULL; w++)
-		printf("%s\t%s\n", w->name, w->text);
-}
-
-static int
-parse_options(int argc, char **argv, struct options *o)
-{
-	static const struct option longs[] = {{"work", required_argument, NULL, 'w'},
-		{"sessions", required_argument, NULL, 'n'},
-		{"seconds", required_argument, NULL, 's'}, {"cpu", required_argument, NULL, 'c'},
-		{"generator-cpu", required_argument, NULL, 'g'}, {"split", no_argument, NULL, 'p'},
-		{"during", required_argument, NULL, 'd'}, {"latency", no_argument, NULL, 't'},
-		{"count", required_argument, NULL, 'k'}, {"memory", no_argument, NULL, 'm'},
-		{"capacity", required_argument, NULL, 'C'},
-		{"workers", required_argument, NULL, 'W'}, {"rss", required_argument, NULL, 'r'},
-		{"list", no_argument, NULL, 'l'}, {"help", no_argument, NULL, 'h'},
-		{NULL, 0, NULL, 0}};
-	int opt;
-
-	while ((opt = getopt_long(argc, argv, "+h", longs, NULL)) != -1) {
-		switch (opt) {
-		case 'w':
-			o->work = bench_work_find(optarg);
-			break;
-		case 'n':
-			o->box.sessions = strtoul(optarg, NULL, 0);
-			break;
-		case 's':
-			o->seconds = strtod(optarg, NULL);
-			break;
-		case 'c':
-			o->cpu = strtoul(optarg, NULL, 0);
-			break;
-		case 'g':
-			o->generator_cpu = strtoul(optarg, NULL, 0);
-			break;
-		case 'p':
-			o->split = true;
-			break;
-		case 'k':
-			o->count = true;
-			o->batches = strtoul(optarg, NULL, 0);
-			break;
-		case 'd':
-			o->during = optarg;
-			break;
-		case 't':
-			o->latency = o->split = true;
-			break;
-		case 'C':
-			o->box.capacity = strtoul(optarg, NULL, 0);
-			break;
-		case 'W':
-			o->box.workers = strtoul(optarg, NULL, 0);
-			break;
-		case 'r':
-			o->rss = strtoul(optarg, NULL, 0);
-			break;
-		case 'm':
-			o->memory = true;
-			break;
-		case 'l':
-			list();
-			return 0;
-		default:
-			usage(opt == 'h' ? stdout : stderr);
-			return opt == 'h' ? 0 : 2;
-		}
-	}
-	if (o->during != NULL && !bench_during_known(o->during)) {
-		fprintf(stderr, "spinat-bench: --during reload, dump or aging\n");
-		return 2;
-	}
-	if (o->work == NULL || o->box.sessions == 0 || o->box.sessions > BENCH_FLOWS_MAX) {
-		fprintf(stderr, "spinat-bench: a --work of --list, and --sessions up to %u\n",
-			BENCH_FLOWS_MAX);
-		return 2;
-	}
-	if (o->work->candidates > 0 &&
-		(o->count || o->latency || o->during != NULL || o->split || o->rss > 0)) {
-		fprintf(stderr, "spinat-bench: %s goes with no other option\n", o->work->name);
-		return 2;
-	}
-	if (o->box.workers != 1 && (o->box.workers < 1 || o->box.workers > SPINAT_MAX_WORKERS ||
-					   o->work->percent[BENCH_UDP] != 100)) {
-		fprintf(stderr, "spinat-bench: --workers from 2 to %u, and a work of UDP\n",
-			SPINAT_MAX_WORKERS);
-		return 2;
-	}
-	if (o->rss > SPINAT_MAX_WORKERS) {
-		fprintf(stderr, "spinat-bench: --rss up to %u\n", SPINAT_MAX_WORKERS);
-		return 2;
-	}
-	o->box.capacity = RTE_MAX(o->box.capacity, o->box.sessions);
-	o->eal_argc = argc - optind;
-	o->eal_argv = argv + optind;
-	return -1;
-}
 
 static uint64_t
 heap_in_use(void)
@@ -453,7 +319,7 @@ run_latency(const struct context *x, struct bench_meter *m, struct bench_rig *r)
 }
 
 static int
-run_workers(const struct options *o, struct spinat_conf *conf)
+run_workers(const struct bench_options *o, struct spinat_conf *conf)
 {
 	static const char *const keys[] = {"plain", "symmetric"};
 	struct bench_scale_figures f;
@@ -475,13 +341,13 @@ run_workers(const struct options *o, struct spinat_conf *conf)
 }
 
 /* The main lcore works when it alternates, generates when there are two, and looks on where there are
- * several workers, which take the CPUs by turns. */
+ * several workers, which take the CPUs by turns, or real devices. */
 static void
-place(struct options *o)
+place(struct bench_options *o)
 {
 	size_t len;
 
-	if (o->box.workers == 1) {
+	if (o->box.workers == 1 && !bench_options_ports(o)) {
 		snprintf(o->box.lcores, sizeof(o->box.lcores), "0@%u,1@%u",
 			o->split ? o->generator_cpu : o->cpu, o->split ? o->cpu : o->generator_cpu);
 		return;
@@ -493,7 +359,7 @@ place(struct options *o)
 }
 
 static int
-run(const struct options *o, struct spinat_conf *conf)
+run(const struct bench_options *o, struct spinat_conf *conf)
 {
 	struct context x = {.o = o, .state_bytes = measure_state(conf, o->work)};
 	struct bench_meter *m = calloc(1, sizeof(*m));
@@ -520,31 +386,44 @@ run(const struct options *o, struct spinat_conf *conf)
 int
 main(int argc, char **argv)
 {
-	struct options o = {.seconds = 1, .cpu = 1, .box.sessions = 65536, .box.workers = 1};
+	struct bench_options o = {.seconds = 1,
+		.cpu = 1,
+		.box = {.sessions = 65536,
+			.workers = 1,
+			.device = {bench_device[0], bench_device[1]}}};
 	struct spinat_conf_error err = {.text = ""};
 	struct spinat_conf *conf;
-	int rc = parse_options(argc, argv, &o);
+	int rc = bench_options_parse(argc, argv, &o);
 
 	if (rc >= 0)
 		return rc;
 	place(&o);
-	conf = bench_plan_conf(o.work, &o.box, &err);
+	conf = o.config != NULL
+		       ? spinat_conf_load(o.config, &err)
+		       : bench_plan_conf(o.work != NULL ? o.work : &any_work, &o.box, &err);
 	if (conf == NULL) {
 		fprintf(stderr, "spinat-bench: %s\n", err.text);
 		return EXIT_FAILURE;
 	}
-	conf->memory = spinat_memory_wanted(conf) + bench_floor_mib(o.box.capacity);
+	if (!bench_options_ports(&o))
+		conf->memory = spinat_memory_wanted(conf) + bench_floor_mib(o.box.capacity);
+	else if (conf->memory == 0)
+		conf->memory = spinat_memory_wanted(conf);
 	if (o.memory) {
 		printf("%u\n", conf->memory);
 		spinat_conf_free(conf);
 		return EXIT_SUCCESS;
 	}
+	if (bench_options_ports(&o))
+		bench_ports_signals();
 	if (spinat_eal_start(conf, o.eal_argc, o.eal_argv, &err) != 0) {
 		fprintf(stderr, "spinat-bench: %s\n", err.text);
 		spinat_conf_free(conf);
 		return EXIT_FAILURE;
 	}
-	rc = o.box.workers > 1 ? run_workers(&o, conf) : run(&o, conf);
+	rc = bench_options_ports(&o) ? bench_ports(conf, o.seconds)
+	     : o.box.workers > 1     ? run_workers(&o, conf)
+				     : run(&o, conf);
 	rte_eal_cleanup();
 	return rc == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
 }

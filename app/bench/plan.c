@@ -126,13 +126,15 @@ print_conf(FILE *f, const struct bench_work *work, const struct bench_box *box)
 		"  { name = \"wan\"; device = \"%s\"; role = \"outside\";\n"
 		"    addresses = [ \"192.0.2.1/24\" ]; }\n"
 		");\n",
-		bench_device[SPINAT_OUT], bench_device[SPINAT_IN]);
+		box->device[SPINAT_OUT], box->device[SPINAT_IN]);
 	fprintf(f,
 		"neighbours = (\n"
 		"  { interface = \"lan\"; address = \"192.168.0.2\"; mac = \"%s\"; },\n"
 		"  { interface = \"wan\"; address = \"192.0.2.2\"; mac = \"%s\"; }\n"
 		");\n"
 		"routes = ( { to = \"10.0.0.0/8\"; via = \"192.168.0.2\"; },\n"
+		/* where testpmd's flowgen sends, from 10.254.0.0 */
+		"           { to = \"10.253.0.0/16\"; via = \"192.0.2.2\"; },\n"
 		"           { to = \"0.0.0.0/0\"; via = \"192.0.2.2\"; } );\n",
 		BENCH_MAC_INSIDE, BENCH_MAC_OUTSIDE);
 	fprintf(f, "realms = ( { id = 0; pool = [ \"");

@@ -62,6 +62,7 @@ struct bench_box {
 	uint32_t capacity; /* for how many there is room; no less */
 	unsigned int workers;
 	char lcores[256]; /* value of the key */
+	const char *device[2]; /* bench_device, or what the user names */
 };
 
 /** Writes the configuration of a work and loads it. */

@@ -10,7 +10,7 @@ BUILD_PACKAGES=(gcc libc6-dev pkg-config meson ninja-build libdpdk-dev libconfig
 # Needed on top of that to run the quickstart: namespaces, real ping, a userland IPsec peer.
 RUN_PACKAGES=(iproute2 iputils-ping ethtool python3 python3-cryptography)
 # Needed on top of both to run every test.
-TEST_PACKAGES=(check clang clang-format shellcheck man-db python3-pytest python3-scapy
+TEST_PACKAGES=(check clang clang-format shellcheck man-db dpdk-dev python3-pytest python3-scapy
 	python3-hypothesis python3-matplotlib iperf3 curl procps valgrind bind9-dnsutils wireguard-go
 	wireguard-tools libfixbuf-tools libevent-2.1-7 libevent-core-2.1-7 libevent-extra-2.1-7
 	libevent-openssl-2.1-7 libevent-pthreads-2.1-7 libfstrm0 libhiredis0.14 libmariadb3
