@@ -366,13 +366,11 @@ spinat_client_take(struct spinat_nat_client *client, const struct spinat_client_
 void
 spinat_client_release(struct spinat_nat_client *client, struct spinat_pools *pools,
 	struct spinat_recorder *recorder, uint8_t proto, rte_be32_t outside, rte_be16_t port,
-	struct spinat_port_hold *hold)
+	bool waits)
 {
 	unsigned int i = block_of(client, rte_be_to_cpu_16(port));
 
-	if (hold != NULL)
-		spinat_port_hold_put(hold, pools, outside, port);
-	else
+	if (!waits)
 		spinat_port_free(spinat_pools_find(pools, outside), spinat_transport(proto), port);
 	client->mappings--;
 	client->mappings_of[spinat_transport(proto)]--;

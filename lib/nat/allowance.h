@@ -14,7 +14,6 @@
 #include "nat/client.h"
 #include "nat/lease.h"
 #include "nat/pool.h"
-#include "nat/port_hold.h"
 #include "nat/record.h"
 #include "packet/drop.h"
 
@@ -88,10 +87,10 @@ bool spinat_client_take(struct spinat_nat_client *client, const struct spinat_cl
 /**
  * Gives a port back, and the block that it was the last one in.
  *
- * @param hold where the port, of UDP, has to wait before somebody else may have it; else NULL
+ * @param waits whether the port stays taken for a while, see mapping_rows.h
  */
 void spinat_client_release(struct spinat_nat_client *client, struct spinat_pools *pools,
 	struct spinat_recorder *recorder, uint8_t proto, rte_be32_t outside, rte_be16_t port,
-	struct spinat_port_hold *hold);
+	bool waits);
 
 #endif

@@ -13,17 +13,14 @@
 #include "nat/hash.h"
 #include "nat/index.h"
 #include "nat/mapping.h"
+#include "nat/mapping_rows.h"
 #include "nat/permit.h"
-#include "nat/port_hold.h"
 
 struct spinat_mappings {
-	struct spinat_mapping *rows;
-	uint32_t capacity, n_free;
-	uint32_t free; /* first free row, plus one; the next one in its `sessions`; 0: none */
+	struct spinat_mapping_rows rows;
 	struct spinat_index index; /* of 2 * row + direction: inside endpoint, outside endpoint */
 	struct spinat_permits permits;
 	struct spinat_clients clients;
-	struct spinat_port_hold hold;
 	uint32_t hold_generation; /* configuration that hold_realms is of */
 	uint16_t hold_realms; /* bit i: ports of realm i wait before they are somebody else's */
 };
@@ -38,18 +35,14 @@ spinat_mappings_create(const char *name, const struct spinat_mappings_size *size
 
 	if (m == NULL)
 		return NULL;
-	m->capacity = m->n_free = capacity;
-	m->rows = rte_zmalloc_socket(name, capacity * sizeof(*m->rows), 0, socket_id);
-	if (m->rows == NULL || spinat_index_create(&m->index, name, 2 * capacity, socket_id) != 0 ||
+	if (spinat_mapping_rows_create(&m->rows, name, capacity, size->ports_held, socket_id) !=
+			0 ||
+		spinat_index_create(&m->index, name, 2 * capacity, socket_id) != 0 ||
 		spinat_permits_create(&m->permits, name, size->sessions, socket_id) != 0 ||
-		spinat_clients_create(&m->clients, name, size->clients, socket_id) != 0 ||
-		spinat_port_hold_create(&m->hold, name, size->ports_held, socket_id) != 0) {
+		spinat_clients_create(&m->clients, name, size->clients, socket_id) != 0) {
 		spinat_mappings_free(m);
 		return NULL;
 	}
-	for (uint32_t i = 0; i + 1 < capacity; i++)
-		m->rows[i].sessions = i + 2;
-	m->free = 1;
 	return m;
 }
 
@@ -58,11 +51,10 @@ spinat_mappings_free(struct spinat_mappings *m)
 {
 	if (m == NULL)
 		return;
-	spinat_port_hold_free(&m->hold);
 	spinat_clients_free(&m->clients);
 	spinat_permits_free(&m->permits);
 	spinat_index_free(&m->index);
-	rte_free(m->rows);
+	spinat_mapping_rows_free(&m->rows);
 	rte_free(m);
 }
 
@@ -111,7 +103,7 @@ is_wanted(const void *ctx, uint32_t value)
 static uint32_t
 find(const struct spinat_mappings *m, const struct spinat_key *key, uint64_t hash)
 {
-	const struct wanted w = {m->rows, key};
+	const struct wanted w = {m->rows.row, key};
 	uint32_t value;
 
 	return spinat_index_find(&m->index, hash, is_wanted, &w, &value) ? value >> 1
@@ -160,25 +152,16 @@ wanted_mapping(const struct spinat_mapping_request *req)
 static int
 enter(struct spinat_mappings *m, uint32_t row, const struct spinat_ahead *ahead)
 {
-	const uint64_t in = inside_hash(&m->rows[row], ahead);
+	const uint64_t in = inside_hash(&m->rows.row[row], ahead);
 
 	if (spinat_index_add(&m->index, in, row << 1 | SPINAT_OUT) != 0)
 		return -ENOSPC;
-	if (spinat_index_add(&m->index, outside_hash(&m->rows[row], ahead), row << 1 | SPINAT_IN) !=
-		0) {
+	if (spinat_index_add(
+		    &m->index, outside_hash(&m->rows.row[row], ahead), row << 1 | SPINAT_IN) != 0) {
 		spinat_index_del(&m->index, in, row << 1 | SPINAT_OUT);
 		return -ENOSPC;
 	}
 	return 0;
-}
-
-static void
-put_row(struct spinat_mappings *m, uint32_t row)
-{
-	m->rows[row].use = SPINAT_MAPPING_FREE;
-	m->rows[row].sessions = m->free;
-	m->free = row + 1;
-	m->n_free++;
 }
 
 /* A client that has no mapping left is forgotten. */
@@ -194,17 +177,13 @@ static enum spinat_drop
 make(struct spinat_mappings *m, const struct spinat_mapping_request *req,
 	const struct spinat_mapping *map, uint32_t *index)
 {
-	*index = m->free - 1;
-	m->free = m->rows[*index].sessions;
-	m->n_free--;
-	if (m->free != 0) /* the next one's */
-		rte_prefetch0(&m->rows[m->free - 1]);
-	m->rows[*index] = *map;
+	*index = spinat_mapping_row_take(&m->rows, req->ctx->pools);
+	m->rows.row[*index] = *map;
 	if (enter(m, *index, req->ctx->ahead) == 0)
 		return SPINAT_DROP_NONE;
-	put_row(m, *index);
+	spinat_mapping_row_put(&m->rows, *index);
 	spinat_client_release(&m->clients.rows[map->client], req->ctx->pools, req->ctx->recorder,
-		map->proto, map->out_addr, map->out_port, NULL);
+		map->proto, map->out_addr, map->out_port, false);
 	drop_client(m, map->client);
 	return SPINAT_DROP_MAPPINGS_FULL;
 }
@@ -236,7 +215,7 @@ allocate(struct spinat_mappings *m, const struct spinat_mapping_request *req,
 	const rte_be32_t outside = map->out_addr;
 	enum spinat_drop drop;
 
-	if (m->n_free == 0)
+	if (spinat_mapping_rows_left(&m->rows) == 0)
 		return SPINAT_DROP_MAPPINGS_FULL;
 	drop = spinat_client_get(
 		&m->clients, req->ctx, req->realm, req->in_addr, outside, &map->client);
@@ -269,9 +248,9 @@ find_restored(const struct spinat_mappings *m, const struct spinat_mapping *map,
 {
 	const uint32_t row = spinat_mapping_find(m, out_addr, out_port, map->proto);
 
-	return row != SPINAT_MAPPING_NONE && m->rows[row].in_addr == map->in_addr &&
-			       m->rows[row].in_port == map->in_port &&
-			       m->rows[row].realm == map->realm
+	return row != SPINAT_MAPPING_NONE && m->rows.row[row].in_addr == map->in_addr &&
+			       m->rows.row[row].in_port == map->in_port &&
+			       m->rows.row[row].realm == map->realm
 		       ? row
 		       : SPINAT_MAPPING_NONE;
 }
@@ -280,7 +259,7 @@ find_restored(const struct spinat_mappings *m, const struct spinat_mapping *map,
 static void
 set_remote(struct spinat_mappings *m, uint32_t row, const struct spinat_mapping *map)
 {
-	struct spinat_mapping *known = &m->rows[row];
+	struct spinat_mapping *known = &m->rows.row[row];
 
 	spinat_index_del(&m->index, inside_hash(known, NULL), row << 1 | SPINAT_OUT);
 	known->remote_addr = map->remote_addr;
@@ -430,7 +409,7 @@ spinat_mapping_find(
 struct spinat_mapping *
 spinat_mapping_at(struct spinat_mappings *m, uint32_t index)
 {
-	return &m->rows[index];
+	return &m->rows.row[index];
 }
 
 /* The remote address that a mapping has room for in its own row. */
@@ -458,7 +437,7 @@ enum spinat_drop
 spinat_mapping_hold(struct spinat_mappings *m, const struct spinat_client_ctx *ctx, uint32_t index,
 	rte_be32_t remote, bool out)
 {
-	struct spinat_mapping *map = &m->rows[index];
+	struct spinat_mapping *map = &m->rows.row[index];
 	struct spinat_nat_client *client = &m->clients.rows[map->client];
 	const enum spinat_drop drop = spinat_client_begin(client, ctx, out);
 
@@ -482,28 +461,31 @@ has_to_wait(const struct spinat_mappings *m, const struct spinat_mapping *map)
 
 static void
 drop(struct spinat_mappings *m, struct spinat_pools *pools, struct spinat_recorder *recorder,
-	uint32_t index, struct spinat_port_hold *hold)
+	uint32_t index, bool waits)
 {
-	struct spinat_mapping *map = &m->rows[index];
+	struct spinat_mapping *map = &m->rows.row[index];
 
 	spinat_index_del(&m->index, inside_hash(map, NULL), index << 1 | SPINAT_OUT);
 	spinat_index_del(&m->index, outside_hash(map, NULL), index << 1 | SPINAT_IN);
 	spinat_client_release(&m->clients.rows[map->client], pools, recorder, map->proto,
-		map->out_addr, map->out_port, hold);
+		map->out_addr, map->out_port, waits);
 	drop_client(m, map->client);
-	put_row(m, index);
+	if (waits)
+		spinat_mapping_row_wait(&m->rows, pools, index);
+	else
+		spinat_mapping_row_put(&m->rows, index);
 }
 
 void
 spinat_mapping_prefetch(const struct spinat_mappings *m, uint32_t index)
 {
-	rte_prefetch0(&m->rows[index]);
+	rte_prefetch0(&m->rows.row[index]);
 }
 
 void
 spinat_mapping_prefetch_keys(const struct spinat_mappings *m, uint32_t index)
 {
-	const struct spinat_mapping *map = &m->rows[index];
+	const struct spinat_mapping *map = &m->rows.row[index];
 
 	rte_prefetch0(&m->clients.rows[map->client]);
 	if (map->sessions != 1) /* it stays */
@@ -516,21 +498,21 @@ void
 spinat_mapping_release(struct spinat_mappings *m, struct spinat_pools *pools,
 	struct spinat_recorder *recorder, uint32_t index, rte_be32_t remote)
 {
-	struct spinat_mapping *map = &m->rows[index];
+	struct spinat_mapping *map = &m->rows.row[index];
 
 	if (!release_first(map, remote))
 		spinat_permit_release(&m->permits, index, remote);
 	m->clients.rows[map->client].sessions--;
 	if (--map->sessions == 0)
-		drop(m, pools, recorder, index, has_to_wait(m, map) ? &m->hold : NULL);
+		drop(m, pools, recorder, index, has_to_wait(m, map));
 }
 
 void
 spinat_mapping_drop_unused(struct spinat_mappings *m, struct spinat_pools *pools,
 	struct spinat_recorder *recorder, uint32_t index)
 {
-	if (m->rows[index].sessions == 0)
-		drop(m, pools, recorder, index, NULL);
+	if (m->rows.row[index].sessions == 0)
+		drop(m, pools, recorder, index, false);
 }
 
 static uint16_t
@@ -553,13 +535,13 @@ spinat_mappings_tick(struct spinat_mappings *m, struct spinat_pools *pools,
 		m->hold_generation = conf->generation;
 		m->hold_realms = realms_that_hold(conf);
 	}
-	spinat_port_hold_tick(&m->hold, pools, conf->timeouts.port_reuse, now_s, budget);
+	spinat_mapping_rows_tick(&m->rows, pools, conf->timeouts.port_reuse, now_s, budget);
 }
 
 uint32_t
 spinat_mapping_ports_held(const struct spinat_mappings *m)
 {
-	return m->hold.n;
+	return m->rows.n_waiting;
 }
 
 bool
@@ -568,26 +550,26 @@ spinat_mapping_permits(
 {
 	return (map->remote_addr == remote && map->remote_sessions > 0) ||
 	       (map->sessions > map->remote_sessions &&
-		       spinat_permit_has(&m->permits, map - m->rows, remote));
+		       spinat_permit_has(&m->permits, map - m->rows.row, remote));
 }
 
 bool
 spinat_mapping_row(const struct spinat_mappings *m, uint32_t i, struct spinat_mapping *row)
 {
-	*row = m->rows[i];
+	*row = m->rows.row[i];
 	return row->use != SPINAT_MAPPING_FREE;
 }
 
 uint32_t
 spinat_mapping_capacity(const struct spinat_mappings *m)
 {
-	return m->capacity;
+	return m->rows.capacity;
 }
 
 uint32_t
 spinat_mapping_used(const struct spinat_mappings *m)
 {
-	return m->capacity - m->n_free;
+	return m->rows.capacity - spinat_mapping_rows_left(&m->rows);
 }
 
 uint32_t

@@ -52,7 +52,7 @@ struct spinat_mappings;
 /** How many of each there may be. */
 struct spinat_mappings_size {
 	uint32_t mappings, sessions, clients;
-	uint32_t ports_held; /* see nat/port_hold.h */
+	uint32_t ports_held; /* see nat/mapping_rows.h */
 };
 
 /** @return NULL without memory. Control lcore, before the workers start. */

@@ -88,6 +88,28 @@ class TestReuseIsBounded:
         lab.forget_drops()
 
 
+class TestReuseGivesWay:
+    """A port waits in the place of its mapping, which is there for mappings first."""
+
+    @pytest.fixture(scope="class")
+    def config(self) -> cfg.Config:
+        return cfg.default_config(
+            realms=[cfg.realm(filtering="endpoint-independent")],
+            timeouts={"udp": 1, "port_reuse": 3600},
+            limits={"mappings": 2},
+        )
+
+    def test_mappings_go_first(self, lab: Lab) -> None:
+        lab.out(udp(A, 40000), src=POOL)
+        eventually(lambda: lab.app.telemetry.mappings() == [])
+        for port, waiting in ((1, 1), (2, 0)):
+            lab.out(IP(src=B, dst=REMOTE) / TCP(sport=port + 5000, dport=80, flags="S"), src=POOL)
+            assert lab.app.telemetry.ask("/spinat/info")["ports_held"] == waiting
+        lab.inside.send(udp(C, 40000))
+        lab.inside.receive()
+        lab.silent(mappings_full=1)
+
+
 class TestOtherFiltering:
     """Whoever is not let in without a session meets nobody by an old mapping (REQ-8 C)."""
 
