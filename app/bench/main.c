@@ -328,10 +328,12 @@ run_workers(const struct bench_options *o, struct spinat_conf *conf)
 		return -1;
 	printf("{\"name\": \"%s-workers-%u\", \"sessions\": %u, \"alone_cycles\": %.1f, "
 	       "\"together_cycles\": %.1f, \"mac_alone_cycles\": %.1f, "
-	       "\"mac_together_cycles\": %.1f, \"own_cycles\": %.1f, \"foreign_cycles\": %.1f, "
+	       "\"mac_together_cycles\": %.1f, \"lookup_alone_cycles\": %.1f, "
+	       "\"lookup_together_cycles\": %.1f, \"own_cycles\": %.1f, \"foreign_cycles\": %.1f, "
 	       "\"new_cycles\": %.1f, \"new_handed_cycles\": %.1f, \"checked\": %" PRIu64 ", ",
 		o->work->name, o->box.workers, o->box.sessions, f.alone, f.together, f.mac_alone,
-		f.mac_together, f.own, f.foreign, f.direct, f.handed, f.packets);
+		f.mac_together, f.lookup_alone, f.lookup_together, f.own, f.foreign, f.direct,
+		f.handed, f.packets);
 	for (unsigned int i = 0; i < RTE_DIM(keys); i++)
 		printf("\"rss_%s\": {\"handed\": %.3f, \"met\": %.3f, \"met_chosen\": %.3f}, ",
 			keys[i], f.rss[i].handed, f.rss[i].met, f.rss[i].met_chosen);

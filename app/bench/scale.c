@@ -1,60 +1,47 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  * Copyright (c) 2026 the spinat authors
  */
+#include <netinet/in.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 
 #include <rte_cycles.h>
-#include <rte_eth_ring.h>
 #include <rte_ethdev.h>
-#include <rte_ip.h>
 #include <rte_launch.h>
 #include <rte_lcore.h>
 #include <rte_random.h>
 
 #include "datapath/engine.h"
+#include "lanes.h"
 #include "nat/hash.h"
-#include "packet.h"
-#include "rig.h"
 #include "samples.h"
 #include "scale.h"
 
-#define LANE_BATCH 256u /* packets a direction */
-#define LANE_STEPS (1u << 16)
-#define LANE_SAMPLES (1u << 17)
-#define LANE_RING 1024
+#define SAMPLES (1u << 17)
 #define CHECK_ROUNDS 64
-#define TTL 64
 
-struct lane {
+/* Who takes the packets. */
+enum turn { TURN_ENGINE, TURN_MAC, TURN_LOOKUP };
+
+struct scale;
+
+/* What a worker's lcore does with its lane. */
+struct part {
 	struct scale *scale;
-	struct spinat_worker *worker;
-	unsigned int id;
-	struct rte_ring *rx[2], *tx[2]; /* its queues of device d */
-	struct bench_step *steps[2]; /* by direction */
-	uint32_t at[2];
-	uint32_t n_mbufs;
-	struct rte_mbuf *mbufs[4 * LANE_RING];
+	struct bench_lane *lane;
 	struct bench_samples samples;
-	uint64_t sent, received, wrong;
-};
+	uint32_t at[2]; /* TURN_LOOKUP: where it is in the lane's sequences */
+	uint8_t *owner[2]; /* of the flows of these */
+} __rte_cache_aligned;
 
 struct scale {
-	const struct bench_work *work;
-	struct spinat_engine *engine;
-	struct bench_flow *flows;
-	uint32_t n_flows;
-	struct rte_ether_addr router[2];
-	uint16_t port_id[2];
-	unsigned int n;
-	struct lane *lanes[SPINAT_MAX_WORKERS];
+	struct bench_lanes lanes;
+	struct part part[SPINAT_MAX_WORKERS];
 	/* of a phase */
-	bool mac, check;
-	uint32_t epoch;
+	enum turn turn;
+	bool check;
 	double seconds;
-	unsigned int active;
 	bool stop; /* set between two barriers by the first lane */
 	pthread_barrier_t barrier;
 };
@@ -66,209 +53,113 @@ fail(const char *what)
 	return -1;
 }
 
-static int
-create_device(struct scale *s, enum spinat_dir d)
-{
-	const char *name = bench_device[d] + strlen("net_ring_");
-	struct rte_ring *rx[SPINAT_MAX_WORKERS], *tx[SPINAT_MAX_WORKERS];
-	char ring[RTE_RING_NAMESIZE];
-	int port;
-
-	for (unsigned int i = 0; i < s->n; i++) {
-		snprintf(ring, sizeof(ring), "rx%d_%u", d, i);
-		rx[i] = rte_ring_create(
-			ring, LANE_RING, SOCKET_ID_ANY, RING_F_SP_ENQ | RING_F_SC_DEQ);
-		snprintf(ring, sizeof(ring), "tx%d_%u", d, i);
-		tx[i] = rte_ring_create(
-			ring, 4 * LANE_RING, SOCKET_ID_ANY, RING_F_SP_ENQ | RING_F_SC_DEQ);
-		if (rx[i] == NULL || tx[i] == NULL)
-			return fail("no memory for the rings");
-		s->lanes[i]->rx[d] = rx[i];
-		s->lanes[i]->tx[d] = tx[i];
-	}
-	port = rte_eth_from_rings(name, rx, s->n, tx, s->n, rte_socket_id());
-	if (port < 0)
-		return fail("net_ring makes no device");
-	s->port_id[d] = port;
-	return 0;
-}
-
-static int
-create_lane(struct lane *l)
-{
-	struct scale *s = l->scale;
-
-	l->worker = s->engine->workers[l->id];
-	l->worker->tick_tsc = s->engine->start_tsc;
-	rte_rcu_qsbr_thread_online(s->engine->qsbr, l->worker->id);
-	if (bench_samples_create(&l->samples, LANE_SAMPLES) != 0 ||
-		rte_pktmbuf_alloc_bulk(s->engine->pool, l->mbufs, 2 * LANE_BATCH) != 0)
-		return fail("no memory for the packets");
-	l->n_mbufs = 2 * LANE_BATCH;
-	for (uint32_t i = 0; i < l->n_mbufs; i++)
-		memset(l->mbufs[i]->buf_addr, 0, l->mbufs[i]->buf_len);
-	for (int d = 0; d < 2; d++) {
-		l->steps[d] = bench_alloc(LANE_STEPS * sizeof(*l->steps[d]));
-		if (l->steps[d] == NULL)
-			return fail("no memory for the packets");
-	}
-	return 0;
-}
-
 static void
-send_one(struct lane *l, enum spinat_dir d, const struct bench_step *step, bool opening)
+write_macs(const struct bench_lanes *s, enum spinat_dir d, struct rte_mbuf **m, uint16_t n)
 {
-	struct scale *s = l->scale;
-	struct rte_mbuf *m = l->mbufs[--l->n_mbufs];
-	const struct bench_packet p = {.step = *step,
-		.form = BENCH_SMALLEST,
-		.dir = d,
-		.epoch = s->epoch,
-		.opening = opening,
-		.ttl = TTL};
-	struct rte_ether_hdr *eth;
+	for (uint16_t i = 0; i < n; i++) {
+		struct rte_ether_hdr *eth = rte_pktmbuf_mtod(m[i], struct rte_ether_hdr *);
 
-	rte_pktmbuf_reset(m);
-	m->port = s->port_id[d];
-	eth = rte_pktmbuf_mtod(m, struct rte_ether_hdr *);
-	m->pkt_len = m->data_len = bench_packet_write((uint8_t *)eth, &p);
-	eth->dst_addr = s->engine->ports[d].mac;
-	eth->src_addr = s->router[d];
-	rte_ring_sp_enqueue(l->rx[d], m);
-	l->sent++;
+		eth->dst_addr = s->router[!d];
+		eth->src_addr = s->engine->ports[!d].mac;
+	}
 }
 
-/* The frame must be what RFC 3022 makes of what was sent; an outside endpoint is learned first. */
+/* Looks up as many keys of the lane's sequence as packets came: reads what the engine reads of its
+ * tables, and writes nothing. */
 static void
-look_at(struct lane *l, enum spinat_dir d, struct rte_mbuf *m, bool learn)
+look_up(struct part *p, enum spinat_dir d, uint16_t n)
 {
-	struct scale *s = l->scale;
-	const uint8_t *frame = rte_pktmbuf_mtod(m, const uint8_t *);
-	const struct rte_ipv4_hdr *ip = (const struct rte_ipv4_hdr *)(frame + RTE_ETHER_HDR_LEN);
-	uint8_t want[BENCH_HEAD] = {0};
-	struct bench_packet p = {.form = BENCH_SMALLEST,
-		.dir = d,
-		.epoch = s->epoch,
-		.opening = learn,
-		.ttl = TTL - 1};
-	struct rte_ether_hdr *eth = (struct rte_ether_hdr *)want;
-	uint32_t flow;
-	uint16_t len;
-	bool later;
+	const struct bench_step *steps = p->lane->steps[d];
+	const struct spinat_table *tables[SPINAT_BURST];
+	const struct spinat_key *keys[SPINAT_BURST];
+	struct spinat_key key[SPINAT_BURST];
+	struct spinat_flow *flows[SPINAT_BURST];
+	uint64_t hashes[SPINAT_BURST];
 
-	if (bench_packet_read(frame, m->data_len, BENCH_SMALLEST, &flow, &later) != 0 ||
-		flow >= s->n_flows) {
-		l->wrong++;
-		return;
-	}
-	if (learn) {
-		s->flows[flow].outside = ip->src_addr;
-		memcpy(&s->flows[flow].outside_port, ip + 1, sizeof(rte_be16_t));
-	}
-	p.step = bench_plan_step(&s->flows[flow], flow, d, true);
-	len = bench_packet_write(want, &p);
-	eth->dst_addr = s->router[!d];
-	eth->src_addr = s->engine->ports[!d].mac;
-	if (d == SPINAT_OUT)
-		bench_packet_take_id(want, frame);
-	l->wrong += m->data_len != len || memcmp(frame, want, RTE_MIN(len, BENCH_HEAD)) != 0;
-}
+	for (uint16_t i = 0; i < n; i++) {
+		const struct bench_step *step = &steps[p->at[d]];
 
-static void
-drain(struct lane *l, bool check, bool learn)
-{
-	for (int d = 0; d < 2; d++) {
-		struct rte_mbuf **out = &l->mbufs[l->n_mbufs];
-		const uint32_t n = rte_ring_sc_dequeue_burst(
-			l->tx[!d], (void **)out, RTE_DIM(l->mbufs) - l->n_mbufs, NULL);
-
-		for (uint32_t i = 0; i < n && check; i++)
-			look_at(l, d, out[i], learn);
-		l->n_mbufs += n;
-		l->received += n;
+		key[i] = (struct spinat_key){.src = step->src,
+			.dst = step->dst,
+			.ports = step->ports,
+			.proto = IPPROTO_UDP,
+			.dir = d};
+		keys[i] = &key[i];
+		tables[i] = p->lane->worker->tables[p->owner[d][p->at[d]]];
+		p->at[d] = (p->at[d] + 1) % BENCH_LANE_STEPS;
 	}
+	spinat_tables_find_burst(tables, keys, n, hashes, flows);
+	for (uint16_t i = 0; i < n; i++)
+		p->lane->wrong += flows[i] == NULL;
 }
 
 static uint32_t
-turn_mac(struct lane *l)
+turn_mac(struct part *p, bool lookup)
 {
-	struct scale *s = l->scale;
+	const struct bench_lanes *s = p->lane->all;
 	struct rte_mbuf *m[SPINAT_BURST];
 	uint32_t total = 0;
 
 	for (int d = 0; d < 2; d++) {
-		uint16_t n = rte_eth_rx_burst(s->port_id[d], l->id, m, SPINAT_BURST);
+		uint16_t n = rte_eth_rx_burst(s->port_id[d], p->lane->id, m, SPINAT_BURST);
 
-		for (uint16_t i = 0; i < n; i++) {
-			struct rte_ether_hdr *eth = rte_pktmbuf_mtod(m[i], struct rte_ether_hdr *);
-
-			eth->dst_addr = s->router[!d];
-			eth->src_addr = s->engine->ports[!d].mac;
-		}
-		if (n > 0)
-			total += rte_eth_tx_burst(s->port_id[!d], l->id, m, n);
+		if (n == 0)
+			continue;
+		if (lookup)
+			look_up(p, d, n);
+		write_macs(s, d, m, n);
+		total += rte_eth_tx_burst(s->port_id[!d], p->lane->id, m, n);
 	}
 	return total;
 }
 
 static void
-fill(struct lane *l)
+consume(struct part *p, enum turn turn)
 {
-	for (uint32_t i = 0; i < 2 * LANE_BATCH && l->n_mbufs > 0; i++) {
-		const enum spinat_dir d = i % 2;
-
-		send_one(l, d, &l->steps[d][l->at[d]], false);
-		l->at[d] = (l->at[d] + 1) % LANE_STEPS;
-	}
-}
-
-static void
-consume(struct lane *l, bool mac)
-{
-	while (rte_ring_count(l->rx[0]) + rte_ring_count(l->rx[1]) > 0) {
+	while (bench_lane_waiting(p->lane) > 0) {
 		const uint64_t from = rte_rdtsc_precise();
-		const uint32_t n = mac ? turn_mac(l) : spinat_worker_poll(l->worker);
+		const uint32_t n = turn == TURN_ENGINE ? spinat_worker_poll(p->lane->worker)
+						       : turn_mac(p, turn == TURN_LOOKUP);
 
-		bench_samples_add(&l->samples, from, rte_rdtsc_precise(), RTE_MAX(n, 1u));
+		bench_samples_add(&p->samples, from, rte_rdtsc_precise(), RTE_MAX(n, 1u));
 	}
 }
 
 /* A worker's lcore: all fill, all work at the same time, all empty. */
 static int
-run_lane(void *arg)
+run_part(void *arg)
 {
-	struct lane *l = arg;
-	struct scale *s = l->scale;
+	struct part *p = arg;
+	struct scale *s = p->scale;
 	const uint64_t end = rte_rdtsc() + s->seconds * rte_get_tsc_hz();
 	uint32_t rounds = 0;
 
-	bench_samples_clear(&l->samples);
+	bench_samples_clear(&p->samples);
 	for (bool stop = false; !stop; rounds++) {
-		fill(l);
+		bench_lane_fill(p->lane);
 		pthread_barrier_wait(&s->barrier);
-		consume(l, s->mac);
-		if (l->id == 0)
+		consume(p, s->turn);
+		if (p->lane->id == 0)
 			s->stop = s->check ? rounds == CHECK_ROUNDS : rte_rdtsc() > end;
 		pthread_barrier_wait(&s->barrier);
 		stop = s->stop;
-		drain(l, s->check && !s->mac, false);
+		bench_lane_drain(p->lane, s->check, false);
 	}
 	return 0;
 }
 
 /* Mean over the active lanes of their medians. */
 static double
-run_phase(struct scale *s, unsigned int active, bool mac)
+run_phase(struct scale *s, unsigned int active, enum turn turn)
 {
 	double sum = 0;
 	unsigned int lcore;
 
-	s->mac = mac;
-	s->active = active;
+	s->turn = turn;
 	s->stop = false;
 	pthread_barrier_init(&s->barrier, NULL, active);
 	for (unsigned int i = 0; i < active; i++)
-		rte_eal_remote_launch(run_lane, s->lanes[i], s->lanes[i]->worker->lcore);
+		rte_eal_remote_launch(run_part, &s->part[i], s->part[i].lane->worker->lcore);
 	/* this lcore may share its CPU with one of them */
 	RTE_LCORE_FOREACH_WORKER(lcore) {
 		while (rte_eal_get_lcore_state(lcore) != WAIT)
@@ -276,37 +167,38 @@ run_phase(struct scale *s, unsigned int active, bool mac)
 	}
 	pthread_barrier_destroy(&s->barrier);
 	for (unsigned int i = 0; i < active; i++) {
-		bench_samples_sort(&s->lanes[i]->samples);
-		sum += bench_samples_at(&s->lanes[i]->samples, 0.5);
+		bench_samples_sort(&s->part[i].samples);
+		sum += bench_samples_at(&s->part[i].samples, 0.5);
 	}
 	return sum / active;
 }
 
 static unsigned int
-owner_of(const struct scale *s, uint32_t flow)
+owner_of(const struct bench_lanes *s, uint32_t flow)
 {
 	return spinat_owner(s->flows[flow].inside, 0, s->n);
 }
 
 /* The packets of a lane: of any flow, or of those that one worker owns. */
 static void
-draw(struct lane *l, int owner)
+draw(struct part *p, int owner)
 {
-	struct scale *s = l->scale;
+	struct bench_lanes *s = p->lane->all;
 
 	for (int d = 0; d < 2; d++)
-		for (uint32_t i = 0; i < LANE_STEPS; i++) {
+		for (uint32_t i = 0; i < BENCH_LANE_STEPS; i++) {
 			uint32_t flow;
 
 			do
 				flow = rte_rand_max(s->n_flows);
 			while (owner >= 0 && owner_of(s, flow) != (unsigned int)owner);
-			l->steps[d][i] = bench_plan_step(&s->flows[flow], flow, d, false);
+			p->lane->steps[d][i] = bench_plan_step(&s->flows[flow], flow, d, false);
+			p->owner[d][i] = owner_of(s, flow);
 		}
 }
 
 static double
-poll_timed(struct lane *l)
+poll_timed(struct bench_lane *l)
 {
 	const uint64_t from = rte_rdtsc_precise();
 
@@ -316,15 +208,15 @@ poll_timed(struct lane *l)
 
 /* Makes the flows of one owner, a burst at a time, by turns at the owner and at another worker. All
  * on this lcore: what the caches of two cores would add is not in it. */
-static int
-make_flows(struct scale *s, unsigned int owner, struct bench_samples samples[2])
+static void
+make_flows(struct bench_lanes *s, unsigned int owner, struct bench_samples samples[2])
 {
-	struct lane *own = s->lanes[owner], *other = s->lanes[(owner + 1) % s->n];
+	struct bench_lane *own = s->lane[owner], *other = s->lane[(owner + 1) % s->n];
 	uint32_t flow = 0;
 
 	for (unsigned int burst = 0; flow < s->n_flows; burst++) {
 		const bool direct = burst % 2 == 0;
-		struct lane *l = direct ? own : other;
+		struct bench_lane *l = direct ? own : other;
 		uint32_t n = 0;
 		double cycles;
 
@@ -334,7 +226,7 @@ make_flows(struct scale *s, unsigned int owner, struct bench_samples samples[2])
 			if (owner_of(s, flow) != owner)
 				continue;
 			step = bench_plan_step(&s->flows[flow], flow, SPINAT_OUT, false);
-			send_one(l, SPINAT_OUT, &step, true);
+			bench_lane_send(l, SPINAT_OUT, &step);
 			n++;
 		}
 		cycles = poll_timed(l);
@@ -344,12 +236,11 @@ make_flows(struct scale *s, unsigned int owner, struct bench_samples samples[2])
 			samples[direct].value[samples[direct].n++] = cycles / n;
 		own->sent += direct ? 0 : n;
 		other->sent -= direct ? 0 : n;
-		drain(own, true, true);
+		bench_lane_drain(own, true, true);
 		/* what was handed over came out of the owner's queue: its buffers go back */
 		while (!direct && n-- > 0)
 			other->mbufs[other->n_mbufs++] = own->mbufs[--own->n_mbufs];
 	}
-	return 0;
 }
 
 static int
@@ -358,101 +249,73 @@ establish(struct scale *s, struct bench_scale_figures *f)
 	struct bench_samples samples[2];
 
 	for (int i = 0; i < 2; i++)
-		if (bench_samples_create(&samples[i], s->n_flows) != 0)
+		if (bench_samples_create(&samples[i], s->lanes.n_flows) != 0)
 			return fail("no memory");
-	s->epoch = 1;
-	for (unsigned int o = 0; o < s->n; o++)
-		make_flows(s, o, samples);
+	s->lanes.epoch = 1;
+	s->lanes.opening = true;
+	for (unsigned int o = 0; o < s->lanes.n; o++)
+		make_flows(&s->lanes, o, samples);
+	s->lanes.opening = false;
 	for (int i = 0; i < 2; i++)
 		bench_samples_sort(&samples[i]);
 	f->direct = bench_samples_at(&samples[1], 0.5);
 	f->handed = bench_samples_at(&samples[0], 0.5);
 	for (int i = 0; i < 2; i++)
 		bench_samples_free(&samples[i]);
-	return 0;
+	return bench_lanes_verify(&s->lanes, "making the flows");
 }
 
 static int
-verify(const struct scale *s, const char *where)
+measure(struct scale *s, struct bench_scale_figures *f)
 {
-	uint64_t sent = 0, received = 0, wrong = 0, drops = 0;
+	const struct bench_lanes *l = &s->lanes;
 
-	for (unsigned int i = 0; i < s->n; i++) {
-		sent += s->lanes[i]->sent;
-		received += s->lanes[i]->received;
-		wrong += s->lanes[i]->wrong;
-		for (unsigned int d = 0; d < SPINAT_DROP_COUNT; d++)
-			drops += s->lanes[i]->worker->stats.drops[d];
-	}
-	if (sent == received && wrong == 0 && drops == 0)
-		return 0;
-	fprintf(stderr,
-		"spinat-bench: %s: of %" PRIu64 " packets %" PRIu64 " came out, %" PRIu64
-		" wrong, %" PRIu64 " dropped\n",
-		where, sent, received, wrong, drops);
-	return -1;
-}
-
-static int
-measure(struct scale *s, double seconds, struct bench_scale_figures *f)
-{
-	if (establish(s, f) != 0 || verify(s, "making the flows") != 0)
+	if (establish(s, f) != 0)
 		return -1;
-	s->seconds = seconds;
-	s->epoch = 2;
-	for (unsigned int i = 0; i < s->n; i++)
-		draw(s->lanes[i], -1);
-	f->alone = run_phase(s, 1, false);
-	f->mac_alone = run_phase(s, 1, true);
-	f->together = run_phase(s, s->n, false);
-	f->mac_together = run_phase(s, s->n, true);
+	s->lanes.epoch = 2;
+	for (unsigned int i = 0; i < l->n; i++)
+		draw(&s->part[i], -1);
+	f->alone = run_phase(s, 1, TURN_ENGINE);
+	f->mac_alone = run_phase(s, 1, TURN_MAC);
+	f->lookup_alone = run_phase(s, 1, TURN_LOOKUP);
+	f->together = run_phase(s, l->n, TURN_ENGINE);
+	f->mac_together = run_phase(s, l->n, TURN_MAC);
+	f->lookup_together = run_phase(s, l->n, TURN_LOOKUP);
 	s->check = true;
-	run_phase(s, s->n, false);
+	run_phase(s, l->n, TURN_ENGINE);
 	s->check = false;
-	f->packets = (uint64_t)s->n * (CHECK_ROUNDS + 1) * 2 * LANE_BATCH;
-	draw(s->lanes[0], 0);
-	f->own = run_phase(s, 1, false);
-	draw(s->lanes[0], 1);
-	f->foreign = run_phase(s, 1, false);
+	f->packets = (uint64_t)l->n * (CHECK_ROUNDS + 1) * 2 * BENCH_LANE_BATCH;
+	draw(&s->part[0], 0);
+	f->own = run_phase(s, 1, TURN_ENGINE);
+	draw(&s->part[0], 1);
+	f->foreign = run_phase(s, 1, TURN_ENGINE);
 	for (int i = 0; i < 2; i++)
-		bench_rss_shares(s->flows, s->n_flows, BENCH_UDP, s->n, i == 1, &f->rss[i]);
-	return verify(s, "established flows");
+		bench_rss_shares(l->flows, l->n_flows, BENCH_UDP, l->n, i == 1, &f->rss[i]);
+	return bench_lanes_verify(l, "established flows");
 }
 
 int
 bench_scale(const struct bench_work *work, uint32_t sessions, struct spinat_conf *conf,
 	double seconds, struct bench_scale_figures *f)
 {
-	struct scale *s = calloc(1, sizeof(*s));
-	struct spinat_conf_error err = {.text = ""};
+	static struct scale s;
 
-	if (s == NULL)
-		return fail("no memory");
-	memset(f, 0, sizeof(*f));
+	*f = (struct bench_scale_figures){.packets = 0};
 	bench_samples_calibrate();
-	s->work = work;
-	s->n = conf->workers;
-	s->n_flows = sessions;
-	s->flows = bench_alloc(sessions * sizeof(*s->flows));
-	for (unsigned int i = 0; i < s->n; i++) {
-		s->lanes[i] = calloc(1, sizeof(*s->lanes[i]));
-		if (s->lanes[i] == NULL || s->flows == NULL)
-			return fail("no memory");
-		s->lanes[i]->scale = s;
-		s->lanes[i]->id = i;
-	}
-	for (uint32_t i = 0; i < sessions; i++)
-		bench_plan_flow(work, i, &s->flows[i]);
-	rte_ether_unformat_addr(BENCH_MAC_INSIDE, &s->router[SPINAT_OUT]);
-	rte_ether_unformat_addr(BENCH_MAC_OUTSIDE, &s->router[SPINAT_IN]);
-	if (create_device(s, SPINAT_OUT) != 0 || create_device(s, SPINAT_IN) != 0)
+	s.seconds = seconds;
+	if (bench_lanes_create(&s.lanes, work, sessions, conf) != 0)
 		return -1;
-	s->engine = spinat_engine_create(conf, &err);
-	if (s->engine == NULL)
-		return fail(err.text);
-	for (unsigned int i = 0; i < s->n; i++)
-		if (create_lane(s->lanes[i]) != 0)
-			return -1;
+	for (unsigned int i = 0; i < s.lanes.n; i++) {
+		struct part *p = &s.part[i];
+
+		p->scale = &s;
+		p->lane = s.lanes.lane[i];
+		for (int d = 0; d < 2; d++)
+			p->owner[d] = malloc(BENCH_LANE_STEPS);
+		if (p->owner[0] == NULL || p->owner[1] == NULL ||
+			bench_samples_create(&p->samples, SAMPLES) != 0)
+			return fail("no memory for the packets");
+	}
 	/* the process ends with it: nothing is given back */
-	return measure(s, seconds, f);
+	return measure(&s, f);
 }

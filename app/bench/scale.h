@@ -9,9 +9,8 @@
 #include "rss.h"
 
 /*
- * Several workers, each with a lane of its own: a queue of each device, filled in advance by the
- * worker's own lcore, so that no generator runs while packets are timed. Any worker gets packets of
- * any flow, whoever owns it.
+ * What a packet costs with several workers: lanes.h. Any worker gets packets of any flow, whoever owns
+ * it.
  */
 
 /** Cycles a packet, medians over turns. */
@@ -19,6 +18,7 @@ struct bench_scale_figures {
 	double alone,
 		together; /* the first worker while the others wait; all at once, their mean */
 	double mac_alone, mac_together; /* the same of forwarders that write MAC addresses */
+	double lookup_alone, lookup_together; /* of such that look up every packet's flow, too */
 	double own, foreign; /* packets of flows that the worker owns, and that another one does */
 	double direct, handed; /* of a new session at its owner, and by way of another worker */
 	struct bench_rss rss[2]; /* plain key, symmetric key */

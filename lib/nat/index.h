@@ -39,7 +39,8 @@ _Static_assert(sizeof(struct spinat_bucket) == 64, "a bucket is one cache line")
 struct spinat_index {
 	struct spinat_bucket *buckets; /* first buckets, then extension buckets */
 	uint32_t n_first;
-	uint32_t used; /* entries */
+	/* the writer's alone, in a line that readers do not need */
+	uint32_t used __rte_cache_aligned; /* entries */
 	uint32_t n_free;
 	uint32_t *free; /* stack of free extension buckets */
 };

@@ -20,15 +20,17 @@
  */
 
 struct spinat_table {
-	struct spinat_index index; /* of 2 * flow + direction */
+	/* what every worker reads and nobody writes */
 	struct spinat_flow *flows;
 	uint32_t capacity;
+	struct rte_rcu_qsbr *qsbr;
+	struct spinat_index index; /* of 2 * flow + direction; ends with a line of its writer's */
+	/* the owner's */
 	uint32_t used; /* relaxed reads from anywhere */
 	uint32_t high; /* no flow at or above this index was ever used */
 	uint32_t n_free;
 	uint32_t
 		free; /* last index given back, plus one; the one before in its `mapping`; 0: none */
-	struct rte_rcu_qsbr *qsbr;
 	struct spinat_retired *retired; /* FIFO of what waits for its grace period */
 	uint32_t retired_mask, retired_head, retired_tail;
 };
