@@ -2,10 +2,12 @@
  * Copyright (c) 2026 the spinat authors
  */
 #include <netinet/in.h>
+#include <string.h>
 
 #include <rte_ethdev.h>
 #include <rte_prefetch.h>
 #include <rte_tcp.h>
+#include <rte_udp.h>
 
 #include "datapath/path.h"
 #include "datapath/rewrite.h"
@@ -213,6 +215,23 @@ is_refusal(const struct spinat_flow *f, const struct spinat_meta *meta)
 	return meta->tcp_flags & RTE_TCP_RST_FLAG && !(f->state & SPINAT_TCP_ESTABLISHED);
 }
 
+/* Of a session with port 500 or 4500 of a gateway the binder sees all but more ESP in UDP. The marker of
+ * IKE stands where that has its SPI (RFC 3948 2.2). */
+static __rte_noinline void
+show_ike(struct spinat_worker *w, const struct spinat_slot *s, struct spinat_flow *f)
+{
+	const uint8_t state = __atomic_load_n(&f->state, __ATOMIC_RELAXED);
+	uint32_t spi = 0;
+
+	if (likely(s->plain))
+		memcpy(&spi,
+			rte_pktmbuf_mtod_offset(s->m, const uint8_t *,
+				SPINAT_PLAIN_L4 + sizeof(struct rte_udp_hdr)),
+			sizeof(spi));
+	if (unlikely(spi == 0 || !(state & SPINAT_ESP_IN_UDP)))
+		spinat_ike_session(w, s, f);
+}
+
 static inline void
 touch(struct spinat_worker *w, struct spinat_flow *f, struct spinat_slot *s)
 {
@@ -234,9 +253,8 @@ touch(struct spinat_worker *w, struct spinat_flow *f, struct spinat_slot *s)
 	} else if (meta->kind == SPINAT_KIND_SPI) {
 		f->packets++;
 		f->bytes += meta->l3_len;
-	} else if (unlikely(f->flags & SPINAT_FLOW_NATT && dir == SPINAT_IN &&
-			    !(f->state & SPINAT_NATT_SEEN))) {
-		spinat_natt_answered(w, s, f);
+	} else if (unlikely(f->flags & SPINAT_FLOW_IKE)) {
+		show_ike(w, s, f);
 	}
 }
 

@@ -72,7 +72,7 @@ enum spinat_why {
 	SPINAT_WHY_MAKE, /* to a worker: make the flow of this first fragment, give it back */
 	SPINAT_WHY_RETRY, /* to a worker: a first fragment whose flow was made elsewhere */
 	SPINAT_WHY_SEND, /* to a worker: whole frame, send it on m->port */
-	SPINAT_WHY_NATT, /* to a worker: no packet, a note for its binder */
+	SPINAT_WHY_IKE_SESSION, /* to a worker: no packet, a note for its binder */
 	SPINAT_WHY_ORDER, /* to a worker: no packet, a struct spinat_order_slip */
 	SPINAT_WHY_IKE_PORT, /* to a worker: no packet, a note about a gateway that it owns */
 	SPINAT_WHY_LEASE, /* to a worker: no packet, a note that an outside address is in use */

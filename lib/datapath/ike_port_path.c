@@ -89,7 +89,7 @@ spinat_ike_as_udp(struct spinat_worker *w, const struct spinat_slot *s, bool rec
 	return !received || !trial_failed(w, s);
 }
 
-const struct spinat_flow *
+struct spinat_flow *
 spinat_ike_older_flow(
 	struct spinat_worker *w, const struct spinat_slot *s, const struct spinat_ike_hdr *hdr)
 {

@@ -178,13 +178,14 @@ static bool
 follow_older(struct spinat_worker *w, struct spinat_slot *s, struct spinat_verdict *v)
 {
 	struct spinat_ike_hdr hdr;
-	const struct spinat_flow *f;
+	struct spinat_flow *f;
 
 	if (spinat_slot_ike(s, &hdr) != 0)
 		return false;
 	f = spinat_ike_older_flow(w, s, &hdr);
 	if (f == NULL)
 		return false;
+	spinat_ike_session(w, s, f);
 	v->flow[0] = f;
 	v->n = 1;
 	return true;
@@ -293,48 +294,4 @@ spinat_order_told(struct spinat_worker *w, struct rte_mbuf *m)
 	slip->result = spinat_binder_order(w->binder, w->snap->conf, w->now_ms, &slip->order);
 	__atomic_store_n(&slip->done, true, __ATOMIC_RELEASE);
 	rte_pktmbuf_free(m);
-}
-
-/* A client that has moved to UDP encapsulation with a gateway: the gateway's owner shall know. */
-struct natt_note {
-	struct spinat_client client;
-	rte_be32_t outside, gateway;
-};
-
-static void
-tell_binder(struct spinat_worker *w, const struct natt_note *note)
-{
-	spinat_binder_natt(w->binder, w->now_ms, note->client, note->outside, note->gateway);
-}
-
-void
-spinat_natt_told(struct spinat_worker *w, struct rte_mbuf *m)
-{
-	tell_binder(w, rte_pktmbuf_mtod(m, const struct natt_note *));
-	rte_pktmbuf_free(m);
-}
-
-void
-spinat_natt_answered(struct spinat_worker *w, const struct spinat_slot *s, struct spinat_flow *f)
-{
-	const uint32_t marker_at = s->meta.l4 + UDP_HEADER_LEN;
-	const unsigned int owner = spinat_owner(f->remote_addr, 0, w->engine->n_workers);
-	const struct natt_note note = {
-		.client = {.addr = f->new_addr[SPINAT_IN], .realm = f->realm},
-		.outside = f->new_addr[SPINAT_OUT],
-		.gateway = f->remote_addr,
-	};
-	uint32_t marker;
-
-	/* the non-ESP marker of IKE is four zero bytes (RFC 3948 2.2) */
-	if (marker_at + sizeof(marker) > s->m->data_len)
-		return;
-	memcpy(&marker, rte_pktmbuf_mtod_offset(s->m, void *, marker_at), sizeof(marker));
-	if (marker != 0)
-		return;
-	if (owner == w->id)
-		tell_binder(w, &note);
-	else if (!spinat_send_note(w, owner, SPINAT_WHY_NATT, &note, sizeof(note)))
-		return; /* the next answer tells it */
-	__atomic_fetch_or(&f->state, SPINAT_NATT_SEEN, __ATOMIC_RELAXED);
 }

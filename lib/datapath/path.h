@@ -147,16 +147,19 @@ void spinat_decide_ipsec_out(
 	struct spinat_worker *w, struct spinat_slot *s, struct spinat_verdict *v);
 void spinat_decide_ipsec_in(
 	struct spinat_worker *w, struct spinat_slot *s, struct spinat_verdict *v);
-/** A packet from port 4500: where it is IKE, the client has floated, and its binder is told. */
-void spinat_natt_answered(
-	struct spinat_worker *w, const struct spinat_slot *s, struct spinat_flow *f);
-/** The same, told by another worker. Takes the mbuf. */
-void spinat_natt_told(struct spinat_worker *w, struct rte_mbuf *m);
 /** An operator's order, handed over by the control lcore. Takes the mbuf. */
 void spinat_order_told(struct spinat_worker *w, struct rte_mbuf *m);
 /** Reads the IKE header of a packet. @return as spinat_ike_parse */
 int spinat_slot_ike(const struct spinat_slot *s, struct spinat_ike_hdr *hdr);
 extern const struct spinat_binder_ops spinat_shortcut_ops;
+
+/* ike_session_path.c */
+/** A packet of a session with UDP port 500 or 4500 of a gateway, see SPINAT_FLOW_IKE: what it shows is
+ * told to the binder that owns the gateway. Leaves the packet to the caller. */
+void spinat_ike_session(
+	struct spinat_worker *w, const struct spinat_slot *s, struct spinat_flow *f);
+/** The same, told by another worker. Takes the mbuf. */
+void spinat_ike_session_told(struct spinat_worker *w, struct rte_mbuf *m);
 
 /* ike_port_path.c */
 /** Whether IKE from inside is translated as other UDP. @param received from a device, just now */
@@ -167,7 +170,7 @@ bool spinat_ike_keeps_port(const struct spinat_worker *w, rte_be32_t gateway);
 void spinat_ike_port_told(struct spinat_worker *w, struct rte_mbuf *m);
 /** The flow of an IKE SA that began with a translated port, before its gateway was found to insist on
  * 500 (policy "auto"); or NULL. At the owner of the gateway. */
-const struct spinat_flow *spinat_ike_older_flow(
+struct spinat_flow *spinat_ike_older_flow(
 	struct spinat_worker *w, const struct spinat_slot *s, const struct spinat_ike_hdr *hdr);
 
 /* outside_path.c */

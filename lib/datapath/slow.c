@@ -204,6 +204,9 @@ find_or_make(struct spinat_worker *w, struct spinat_slot *s, struct spinat_verdi
 	}
 	if (s->meta.key.proto == IPPROTO_TCP && s->meta.kind == SPINAT_KIND_FLOW)
 		spinat_tcp_segment(w, s, f);
+	/* a fragment comes here once more, where its others are */
+	else if (f->flags & SPINAT_FLOW_IKE && s->why != SPINAT_WHY_MAKE)
+		spinat_ike_session(w, s, f);
 	v->flow[0] = f;
 	v->n = 1;
 }

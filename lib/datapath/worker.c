@@ -69,8 +69,8 @@ take_note(struct spinat_worker *w, struct rte_mbuf *m)
 	case SPINAT_WHY_SEND:
 		spinat_send(w, w->engine->device_of_port[m->port], priv->iface, m);
 		return true;
-	case SPINAT_WHY_NATT:
-		spinat_natt_told(w, m);
+	case SPINAT_WHY_IKE_SESSION:
+		spinat_ike_session_told(w, m);
 		return true;
 	case SPINAT_WHY_ORDER:
 		spinat_order_told(w, m);

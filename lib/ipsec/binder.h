@@ -123,12 +123,12 @@ void spinat_binder_outbound(struct spinat_binder *b, const struct spinat_conf *c
 void spinat_binder_inbound(struct spinat_binder *b, const struct spinat_conf *conf, uint64_t now_ms,
 	const struct spinat_ipsec_pkt *p, struct spinat_ipsec_decision *d);
 
-/** IKE on port 500 from a client. */
+/** IKE from a client that keeps source port 500, to port 500. */
 void spinat_binder_ike_outbound(struct spinat_binder *b, const struct spinat_conf *conf,
 	uint64_t now_ms, const struct spinat_ipsec_pkt *p, const struct spinat_ike_hdr *h,
 	struct spinat_ipsec_decision *d);
 
-/** IKE on port 500 from a gateway. */
+/** IKE from port 500 of a gateway to our port 500. */
 void spinat_binder_ike_inbound(struct spinat_binder *b, const struct spinat_conf *conf,
 	uint64_t now_ms, const struct spinat_ipsec_pkt *p, const struct spinat_ike_hdr *h,
 	struct spinat_ipsec_decision *d);
@@ -144,7 +144,25 @@ void spinat_binder_ike_inbound(struct spinat_binder *b, const struct spinat_conf
 bool spinat_binder_quoted(const struct spinat_binder *b, const struct spinat_ipsec_pkt *p,
 	uint64_t ike_init_spi, struct spinat_client *client);
 
-/** Whether an IKE SA on port 500 is this client's. @param init_spi as on the wire */
+/** What a client and port 500 or 4500 of a gateway say in a UDP session. */
+struct spinat_udp_seen {
+	struct spinat_client client;
+	rte_be32_t outside, gateway; /* P and G */
+	uint8_t what; /* enum spinat_ike_udp */
+	uint8_t dir; /* enum spinat_dir */
+	bool natt; /* the gateway's port is 4500 */
+	struct spinat_ike_hdr hdr; /* where it is IKE */
+};
+
+/**
+ * A packet of a UDP session: IKE with a translated source port or on port 4500, or ESP in UDP. It is
+ * translated already, and nothing is decided: IKE is followed as on port 500, and a client whose ESP
+ * goes in UDP needs no binding any more, until it sends ESP without, or begins an IKE SA anew.
+ */
+void spinat_binder_udp_seen(struct spinat_binder *b, const struct spinat_conf *conf,
+	uint64_t now_ms, const struct spinat_udp_seen *s);
+
+/** Whether an IKE SA is this client's and keeps source port 500. @param init_spi as on the wire */
 bool spinat_binder_has_ike(const struct spinat_binder *b, struct spinat_client client,
 	rte_be32_t gateway, uint64_t init_spi);
 
@@ -184,10 +202,6 @@ enum spinat_order_result {
 enum spinat_order_result spinat_binder_order(struct spinat_binder *b,
 	const struct spinat_conf *conf, uint64_t now_ms, const struct spinat_order *o);
 
-/** The client talks NAT-T with the gateway, both ways seen: it needs no ESP binding any more. */
-void spinat_binder_natt(struct spinat_binder *b, uint64_t now_ms, struct spinat_client client,
-	rte_be32_t outside, rte_be32_t gateway);
-
 /**
  * Ages a bounded number of entries: idle bindings, credits, IKE SAs, squelches.
  *
@@ -223,7 +237,9 @@ struct spinat_ike_row {
 	rte_be32_t outside, gateway;
 	uint64_t init_spi, resp_spi;
 	uint8_t major, exchange;
-	bool client_initiated, natt;
+	bool client_initiated;
+	bool natt; /* it is on port 4500 */
+	bool esp_in_udp; /* and so is its client's ESP */
 	uint64_t created_ms, last_ms;
 	uint64_t packets;
 };

@@ -21,7 +21,7 @@
  *   credit   an inbound SPI that must appear sooner or later, and why that is known
  *   spi      an SPI in one direction: what is bound
  *   contest  an inbound SPI that is not settled, its candidates and the evidence for each
- *   ike_sa   an IKE SA on port 500
+ *   ike_sa   an IKE SA
  *
  * All are array elements with a free list; an element is never returned to the heap, so a pointer
  * that a telemetry thread reads half way through a change still points to one.
@@ -133,7 +133,7 @@ struct member {
 	uint8_t n_credits;
 	uint8_t inquiries;
 	bool live; /* ESP, or IKE past phase 1: inbound ESP may be for it */
-	bool natt;
+	bool natt; /* its ESP goes in UDP: nothing is for it */
 	bool promised; /* no state yet: it is asked whether the client may have this outside address */
 	uint64_t renewed_ms; /* the outside address was last said to be in use */
 	struct credit credits[CREDITS_MAX]; /* oldest first */
@@ -257,6 +257,13 @@ struct exchange {
 	uint64_t last_ms;
 };
 
+/* How the client's messages of an IKE SA leave. */
+enum ike_way {
+	IKE_KEPT, /* from port 500 to port 500: the IKE SPI says whose an answer is */
+	IKE_TRANSLATED, /* to port 500 from another one: a UDP session */
+	IKE_NATT, /* to port 4500, behind the non-ESP marker: a UDP session */
+};
+
 struct ike_sa {
 	TAILQ_ENTRY(ike_sa)
 	next; /* of its member, of its group's offered ones, or of the free list */
@@ -272,7 +279,9 @@ struct ike_sa {
 	uint32_t offer_id, offer_length; /* the message offered: a retransmission moves on */
 	uint8_t n_tried;
 	uint8_t major, exchange;
+	uint8_t way; /* enum ike_way, of the last message that left */
 	bool client_initiated, established;
+	bool begun; /* seen from its beginning, and no ESP in UDP of its client since */
 };
 
 struct spinat_binder {
@@ -324,8 +333,10 @@ struct member *ipsec_member_get(
 	struct spinat_binder *b, uint64_t now_ms, const struct spinat_ipsec_pkt *p);
 /** Inbound ESP may be for it from now on. */
 void ipsec_member_live(struct member *m);
-/** It talks NAT-T with the gateway, or does so no more. */
+/** Its ESP with the gateway goes in UDP, or does so no more. */
 void ipsec_member_natt(struct member *m, bool natt);
+/** ESP in UDP, or a keepalive, is seen of it. */
+void ipsec_member_encapsulates(struct spinat_binder *b, struct member *m);
 /** Whether a client is translated to this address when it talks with this gateway. */
 bool ipsec_permitted(const struct spinat_conf *conf, struct spinat_client client,
 	rte_be32_t outside, rte_be32_t gateway);
@@ -500,6 +511,18 @@ void ipsec_evidence_delay(struct group *g, uint64_t gap_ms);
 /* --- ike_track.c ---------------------------------------------------------------------------------------- */
 
 void ipsec_ike_free(struct spinat_binder *b, struct ike_sa *sa);
+/** NULL: not known. */
+struct ike_sa *ipsec_ike_find(const struct spinat_binder *b, const struct ike_key *key);
+/** The IKE SA of a message that a member has sent, found or made: its own, unless another one has the
+ * same cookie. NULL: there is no room, and the member is released. */
+struct ike_sa *ipsec_ike_of_sender(
+	struct spinat_binder *b, uint64_t now_ms, struct member *m, const struct spinat_ike_hdr *h);
+/** Follows that message, which has gone this way. */
+void ipsec_ike_follow(struct spinat_binder *b, uint64_t now_ms, struct ike_sa *sa,
+	const struct member *m, const struct spinat_ike_hdr *h, enum ike_way way);
+/** Follows a message of an IKE SA that has a client. */
+void ipsec_ike_track(struct spinat_binder *b, struct ike_sa *sa, uint64_t now_ms,
+	const struct spinat_ike_hdr *h, enum spinat_dir dir);
 /** The IKE SA of a member that had one before a restart; a new one has no packets yet. It is another
  * member's where that has the same cookie. NULL: tables are full. */
 struct ike_sa *ipsec_ike_restore(struct spinat_binder *b, uint64_t now_ms, struct member *m,

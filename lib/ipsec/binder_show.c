@@ -104,7 +104,8 @@ spinat_binder_next_ike(const struct spinat_binder *b, uint32_t *cursor, struct s
 		row->major = sa->major;
 		row->exchange = sa->exchange;
 		row->client_initiated = sa->client_initiated;
-		row->natt = m != NULL && m->natt;
+		row->natt = sa->way == IKE_NATT;
+		row->esp_in_udp = m != NULL && m->natt;
 		row->created_ms = sa->created_ms;
 		row->last_ms = sa->last_ms;
 		row->packets = sa->packets;

@@ -64,7 +64,9 @@ ike_row(const struct ike_sa *sa, uint64_t at_ms, struct spinat_ike_sa_row *row)
 	if (READ_ONCE(sa->group) == NULL || !owner_of(READ_ONCE(sa->member), &row->owner))
 		return false;
 	row->owner.flags |= (sa->client_initiated ? SPINAT_ROW_CLIENT_INITIATED : 0) |
-			    (sa->established ? SPINAT_ROW_ESTABLISHED : 0);
+			    (sa->established ? SPINAT_ROW_ESTABLISHED : 0) |
+			    (sa->way == IKE_TRANSLATED ? SPINAT_ROW_PORT_OTHER : 0) |
+			    (sa->way == IKE_NATT ? SPINAT_ROW_PORT_4500 : 0);
 	row->init_spi = sa->key.init_spi;
 	row->resp_spi = sa->resp_spi;
 	row->packets = sa->packets;
@@ -291,6 +293,9 @@ spinat_binder_restore_ike(struct spinat_binder *b, const struct spinat_conf *con
 	sa->exchange = row->exchange;
 	sa->client_initiated = row->owner.flags & SPINAT_ROW_CLIENT_INITIATED;
 	sa->established = row->owner.flags & SPINAT_ROW_ESTABLISHED;
+	sa->way = row->owner.flags & SPINAT_ROW_PORT_4500    ? IKE_NATT
+		  : row->owner.flags & SPINAT_ROW_PORT_OTHER ? IKE_TRANSLATED
+							     : IKE_KEPT;
 	sa->last_ms = before(now_ms, idle_ms);
 	sa->created_ms = before(now_ms, row->age_ms + down_ms);
 	set_flags(m, row->owner.flags);

@@ -15,9 +15,11 @@
 
 /* Flags of a row. */
 #define SPINAT_ROW_LIVE 0x01 /* inbound ESP may be for the client */
-#define SPINAT_ROW_NATT 0x02 /* the client talks NAT-T with the gateway */
+#define SPINAT_ROW_NATT 0x02 /* the client's ESP with the gateway goes in UDP */
 #define SPINAT_ROW_CLIENT_INITIATED 0x04 /* IKE SA */
 #define SPINAT_ROW_ESTABLISHED 0x08 /* IKE SA */
+#define SPINAT_ROW_PORT_OTHER 0x10 /* IKE SA: its source port is translated */
+#define SPINAT_ROW_PORT_4500 0x20 /* IKE SA */
 #define SPINAT_ROW_DOUBT 0x10 /* SPI: bound without agreeing evidence */
 #define SPINAT_ROW_ORDERED 0x40 /* SPI: an operator has decided whose it is */
 #define SPINAT_ROW_STALE 0x20 /* credit: a later one of its IKE SA has been spent */

@@ -31,6 +31,7 @@ static const double credit_worth[] = {
 };
 
 #define WORTH_STALE -12.0 /* a later one of its IKE SA was spent, or it rekeyed the IKE SA itself */
+#define WORTH_NATT -10.0 /* its IKE is on port 4500: most such clients' ESP is in UDP */
 #define WORTH_AGE -15.0 /* a fresh SPI for an old pair, or the other way round */
 /* A gateway begins on its own account at any time, about evenly in the logarithm of the time. */
 #define IDLE_SHARE 0.05
@@ -233,13 +234,21 @@ ipsec_credit_age(struct member *m, const struct spinat_conf *conf, uint64_t now_
 	}
 }
 
+/* Its IKE is on port 4500, and no ESP without UDP has been seen of it. */
+static bool
+may_be_in_udp(const struct member *m, const struct credit *c)
+{
+	return c->ike != NULL && c->ike->way == IKE_NATT && m->n_in == 0 && m->n_out == 0;
+}
+
 bool
 ipsec_credit_negotiating(const struct member *m, uint64_t now_ms)
 {
 	const struct credit *c;
 
 	for (c = m->credits; c < m->credits + m->n_credits; c++)
-		if (c->ike != NULL && now_ms - c->opened_ms < NEGOTIATION_MS)
+		if (c->ike != NULL && now_ms - c->opened_ms < NEGOTIATION_MS &&
+			!may_be_in_udp(m, c))
 			return true;
 	return false;
 }
@@ -285,6 +294,8 @@ credit_score(const struct member *m, const struct credit *c, uint64_t now_ms, bo
 
 	if (c->stale)
 		db += WORTH_STALE;
+	if (may_be_in_udp(m, c))
+		db += WORTH_NATT;
 	if (old_pair == fresh)
 		db += WORTH_AGE;
 	return db;

@@ -351,15 +351,13 @@ spinat_binder_propose(struct spinat_binder *b, const struct spinat_conf *conf, u
 }
 
 void
-spinat_binder_natt(struct spinat_binder *b, uint64_t now_ms, struct spinat_client client,
-	rte_be32_t outside, rte_be32_t gateway)
+ipsec_member_encapsulates(struct spinat_binder *b, struct member *m)
 {
-	struct member *m = ipsec_member_find(b, client, gateway);
+	struct ike_sa *sa;
 
-	if (m == NULL || m->group->key.a != outside)
-		return;
 	ipsec_member_natt(m, true);
-	m->last_ms = now_ms;
+	TAILQ_FOREACH(sa, &m->ikes, next)
+		sa->begun = false;
 	while (m->n_credits > 0)
 		ipsec_credit_drop(m, 0);
 	ipsec_contest_forget(b, m);

@@ -17,6 +17,13 @@
 #define IKE2_PAYLOAD_SK 46
 #define IKE2_PAYLOAD_SKF 53
 
+/* Before IKE on port 4500, where ESP has its SPI (RFC 3948 2.2). */
+#define NON_ESP_MARKER_LEN 4
+/* ESP has an SPI and a sequence number, and SPIs up to this one are reserved (RFC 4303 2.1). */
+#define ESP_HDR_LEN 8
+#define SPI_RESERVED_MAX 255
+#define KEEPALIVE 0xff /* the only byte of one (RFC 3948 2.3) */
+
 struct ike_wire {
 	uint64_t init_spi;
 	uint64_t resp_spi;
@@ -63,4 +70,29 @@ spinat_ike_parse(const uint8_t *p, uint32_t len, struct spinat_ike_hdr *hdr)
 	default:
 		return -EINVAL;
 	}
+}
+
+enum spinat_ike_udp
+spinat_ike_udp_parse(
+	bool natt, const uint8_t *p, uint32_t len, uint32_t whole, struct spinat_ike_hdr *hdr)
+{
+	rte_be32_t spi;
+
+	if (natt) {
+		if (whole == 1 && len == 1)
+			return *p == KEEPALIVE ? SPINAT_IKE_UDP_KEEPALIVE : SPINAT_IKE_UDP_NONE;
+		if (len < NON_ESP_MARKER_LEN)
+			return SPINAT_IKE_UDP_NONE;
+		memcpy(&spi, p, sizeof(spi));
+		if (spi != 0)
+			return len >= ESP_HDR_LEN && rte_be_to_cpu_32(spi) > SPI_RESERVED_MAX
+				       ? SPINAT_IKE_UDP_ESP
+				       : SPINAT_IKE_UDP_NONE;
+		p += NON_ESP_MARKER_LEN;
+		len -= NON_ESP_MARKER_LEN;
+		whole -= NON_ESP_MARKER_LEN;
+	}
+	/* what is longer than its datagram is something else that looks like it */
+	return spinat_ike_parse(p, len, hdr) == 0 && hdr->length <= whole ? SPINAT_IKE_UDP_IKE
+									  : SPINAT_IKE_UDP_NONE;
 }

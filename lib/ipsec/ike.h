@@ -51,4 +51,23 @@ struct spinat_ike_hdr {
  */
 int spinat_ike_parse(const uint8_t *p, uint32_t len, struct spinat_ike_hdr *hdr);
 
+/** What a client and port 500 or 4500 of a gateway say to each other over UDP (RFC 3948 2). */
+enum spinat_ike_udp {
+	SPINAT_IKE_UDP_NONE, /* nothing of IPsec, or malformed */
+	SPINAT_IKE_UDP_IKE, /* an IKE message */
+	SPINAT_IKE_UDP_ESP, /* on port 4500: ESP in UDP */
+	SPINAT_IKE_UDP_KEEPALIVE, /* on port 4500: said by who has found a NAT before itself */
+};
+
+/**
+ * Reads the payload of a UDP datagram.
+ *
+ * @param natt the gateway's port is 4500, else 500
+ * @param p, len what can be read of it
+ * @param whole bytes of it in all, at least len; more than that of a first fragment
+ * @param hdr filled where it is an IKE message
+ */
+enum spinat_ike_udp spinat_ike_udp_parse(
+	bool natt, const uint8_t *p, uint32_t len, uint32_t whole, struct spinat_ike_hdr *hdr);
+
 #endif

@@ -38,8 +38,8 @@ ike_key(rte_be32_t outside, rte_be32_t gateway, uint64_t init_spi)
 	return (struct ike_key){.outside = outside, .gateway = gateway, .init_spi = init_spi};
 }
 
-static struct ike_sa *
-ike_find(const struct spinat_binder *b, const struct ike_key *key)
+struct ike_sa *
+ipsec_ike_find(const struct spinat_binder *b, const struct ike_key *key)
 {
 	void *data;
 
@@ -124,7 +124,7 @@ ipsec_ike_restore(struct spinat_binder *b, uint64_t now_ms, struct member *m, ui
 {
 	const struct ike_key key = ike_key(m->group->key.a, m->group->key.b, init_spi);
 	const struct spinat_ike_hdr h = {.init_spi = init_spi, .major = major};
-	struct ike_sa *sa = ike_find(b, &key);
+	struct ike_sa *sa = ipsec_ike_find(b, &key);
 
 	if (sa != NULL || m->n_ikes == IKES_MAX)
 		return sa;
@@ -186,6 +186,14 @@ is_retransmission(const struct exchange *e, const struct spinat_ike_hdr *h, enum
 	return dir == e->last || (dir == e->first && h->length == e->length);
 }
 
+/* Whether what it negotiates is ESP in UDP, as what its client sends already. An IKE SA on port 500 is
+ * of a client that has left NAT-T; one that has begun since may be of one that will. */
+static bool
+in_udp(const struct ike_sa *sa)
+{
+	return sa->way == IKE_NATT && sa->member->natt && !sa->begun;
+}
+
 static void
 exchange_step(struct spinat_binder *b, struct ike_sa *sa, uint64_t now_ms,
 	const struct spinat_ike_hdr *h, enum spinat_dir dir)
@@ -203,12 +211,12 @@ exchange_step(struct spinat_binder *b, struct ike_sa *sa, uint64_t now_ms,
 			ipsec_evidence_round_trip(sa->group, now_ms - e->last_ms);
 		e->messages = RTE_MIN(e->messages + 1 + (e->messages == 0), UINT8_MAX);
 		e->last = dir;
-		if (rule != NULL && e->messages == rule->messages)
+		if (rule != NULL && e->messages == rule->messages && !in_udp(sa))
 			ipsec_credit_open(
 				sa->member, now_ms, rule->credit, sa, h->exchange, credit_id(e, h));
 	}
 	e->last_ms = now_ms;
-	if (rule == NULL || !begun)
+	if (rule == NULL || !begun || in_udp(sa))
 		return;
 	ipsec_member_live(sa->member);
 	ipsec_credit_open(sa->member, now_ms, CREDIT_PENDING, sa, h->exchange, credit_id(e, h));
@@ -225,9 +233,9 @@ past_phase_1(const struct spinat_ike_hdr *h)
 	       h->exchange != SPINAT_IKE1_AGGRESSIVE;
 }
 
-static void
-track(struct spinat_binder *b, struct ike_sa *sa, uint64_t now_ms, const struct spinat_ike_hdr *h,
-	enum spinat_dir dir)
+void
+ipsec_ike_track(struct spinat_binder *b, struct ike_sa *sa, uint64_t now_ms,
+	const struct spinat_ike_hdr *h, enum spinat_dir dir)
 {
 	bool first = sa->packets++ == 0;
 
@@ -239,7 +247,8 @@ track(struct spinat_binder *b, struct ike_sa *sa, uint64_t now_ms, const struct 
 		/* Seen in mid-life: the new SPIs of a rekey, or we were not here before. */
 		if (first && h->major == 2 && h->exchange != SPINAT_IKE2_AUTH)
 			ipsec_credit_cancel_child(sa->member, now_ms);
-		ipsec_member_live(sa->member);
+		if (!in_udp(sa))
+			ipsec_member_live(sa->member);
 	}
 	if (past_phase_1(h) || (h->major == 1 && h->encrypted))
 		sa->established = true;
@@ -293,13 +302,48 @@ has_moved(const struct ike_sa *sa, const struct member *to, const struct spinat_
 	       h->resp_spi == sa->resp_spi && past_phase_1(h);
 }
 
+struct ike_sa *
+ipsec_ike_of_sender(
+	struct spinat_binder *b, uint64_t now_ms, struct member *m, const struct spinat_ike_hdr *h)
+{
+	const struct ike_key key = ike_key(m->group->key.a, m->group->key.b, h->init_spi);
+	struct ike_sa *sa = ipsec_ike_find(b, &key);
+
+	if (sa == NULL) {
+		sa = ike_add(b, now_ms, m->group, &key, h);
+		if (sa == NULL) {
+			ipsec_member_release(b, m);
+			return NULL;
+		}
+		sa->client_initiated = h->major == 2 ? h->initiator : h->resp_spi == 0;
+		sa->begun = !past_phase_1(h);
+	}
+	if (sa->member == NULL)
+		ike_give(b, sa, m);
+	if (has_moved(sa, m, h))
+		move_sa(b, now_ms, sa, m);
+	return sa;
+}
+
+void
+ipsec_ike_follow(struct spinat_binder *b, uint64_t now_ms, struct ike_sa *sa,
+	const struct member *m, const struct spinat_ike_hdr *h, enum ike_way way)
+{
+	if (sa->member != m) {
+		/* Two clients with one cookie: the first keeps the answers. */
+		b->stats.collisions++;
+		return;
+	}
+	sa->way = way;
+	ipsec_ike_track(b, sa, now_ms, h, SPINAT_OUT);
+}
+
 void
 spinat_binder_ike_outbound(struct spinat_binder *b, const struct spinat_conf *conf, uint64_t now_ms,
 	const struct spinat_ipsec_pkt *p, const struct spinat_ike_hdr *h,
 	struct spinat_ipsec_decision *d)
 {
 	struct member *m = ipsec_member_get(b, now_ms, p);
-	struct ike_key key;
 	struct ike_sa *sa;
 
 	ipsec_called(b, conf, now_ms);
@@ -309,32 +353,17 @@ spinat_binder_ike_outbound(struct spinat_binder *b, const struct spinat_conf *co
 		return;
 	}
 	d->outside = m->group->key.a;
-	key = ike_key(d->outside, p->gateway, h->init_spi);
-	sa = ike_find(b, &key);
+	sa = ipsec_ike_of_sender(b, now_ms, m, h);
 	if (sa == NULL) {
-		sa = ike_add(b, now_ms, m->group, &key, h);
-		if (sa == NULL) {
-			ipsec_member_release(b, m);
-			d->drop = SPINAT_DROP_IKE_FULL;
-			return;
-		}
-		sa->client_initiated = h->major == 2 ? h->initiator : h->resp_spi == 0;
+		d->drop = SPINAT_DROP_IKE_FULL;
+		return;
 	}
-	if (sa->member == NULL)
-		ike_give(b, sa, m);
-	if (has_moved(sa, m, h))
-		move_sa(b, now_ms, sa, m);
 	if (sa->member == m && must_wait(b, now_ms, sa, h, SPINAT_OUT)) {
 		d->drop = SPINAT_DROP_IKE_SERIALISED;
 		return;
 	}
 	d->n = 1;
-	if (sa->member != m) {
-		/* Two clients with one cookie: the first keeps the answers. */
-		b->stats.collisions++;
-		return;
-	}
-	track(b, sa, now_ms, h, SPINAT_OUT);
+	ipsec_ike_follow(b, now_ms, sa, m, h, IKE_KEPT);
 }
 
 void
@@ -347,7 +376,19 @@ ipsec_ike_forget(const struct member *m)
 			sa->offer = NULL;
 }
 
-/* The only client of a group with an IKE SA, or NULL. Stops at the second one. */
+/* Has it an IKE SA that keeps port 500? */
+static bool
+keeps_port(const struct member *m)
+{
+	const struct ike_sa *sa;
+
+	TAILQ_FOREACH(sa, &m->ikes, next)
+		if (sa->way == IKE_KEPT)
+			return true;
+	return false;
+}
+
+/* The only client of a group that keeps port 500, or NULL. Stops at the second one. */
 static const struct member *
 sole_with_ike(const struct group *g)
 {
@@ -356,7 +397,7 @@ sole_with_ike(const struct group *g)
 	if (g == NULL || g->n_members > SCAN_MAX)
 		return NULL;
 	TAILQ_FOREACH(m, &g->members, of_group) {
-		if (m->n_ikes == 0)
+		if (!keeps_port(m))
 			continue;
 		if (sole != NULL)
 			return NULL;
@@ -374,7 +415,7 @@ ipsec_ike_sender(const struct spinat_binder *b, const struct spinat_ipsec_pkt *p
 	/* RFC 792 asks for no more than 8 bytes of the quoted datagram: its UDP header */
 	if (init_spi == 0)
 		return sole_with_ike(ipsec_group_find(b, p->client.realm, p->outside, p->gateway));
-	sa = ike_find(b, &key);
+	sa = ipsec_ike_find(b, &key);
 	return sa != NULL ? sa->member : NULL;
 }
 
@@ -389,7 +430,7 @@ spinat_binder_has_ike(const struct spinat_binder *b, struct spinat_client client
 		return false;
 	TAILQ_FOREACH(sa, &m->ikes, next)
 		if (sa->key.init_spi == init_spi)
-			return true;
+			return sa->way == IKE_KEPT;
 	return false;
 }
 
@@ -493,7 +534,7 @@ spinat_binder_ike_inbound(struct spinat_binder *b, const struct spinat_conf *con
 		ike_unknown(b, conf, realm, d);
 		return;
 	}
-	sa = ike_find(b, &key);
+	sa = ipsec_ike_find(b, &key);
 	if (sa != NULL && sa->member != NULL) {
 		if (must_wait(b, now_ms, sa, h, SPINAT_IN)) {
 			d->drop = SPINAT_DROP_IKE_SERIALISED;
@@ -502,7 +543,7 @@ spinat_binder_ike_inbound(struct spinat_binder *b, const struct spinat_conf *con
 		d->to[0] = sa->member->host->client;
 		d->n = 1;
 		sa->member->last_ms = now_ms;
-		track(b, sa, now_ms, h, SPINAT_IN);
+		ipsec_ike_track(b, sa, now_ms, h, SPINAT_IN);
 		return;
 	}
 	if (sa == NULL && g->n_offered < OFFERS_MAX)

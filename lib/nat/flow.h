@@ -29,7 +29,7 @@ enum spinat_flow_type {
 #define SPINAT_FLOW_IN_REFRESH 0x02 /* inbound packets keep it alive */
 #define SPINAT_FLOW_KEY_OUT 0x04 /* has an entry for packets from inside */
 #define SPINAT_FLOW_KEY_IN 0x08 /* has an entry for packets from outside */
-#define SPINAT_FLOW_NATT 0x10 /* to UDP port 4500: the binder wants to know when it is used */
+#define SPINAT_FLOW_IKE 0x10 /* with remote UDP port 500 or 4500: the binder looks at it */
 #define SPINAT_FLOW_OPENED_IN 0x20 /* a packet from outside has made it */
 
 /* State bits, set by whoever sees the packet (relaxed), read by the owner's sweep. TCP: */
@@ -39,8 +39,8 @@ enum spinat_flow_type {
 #define SPINAT_TCP_FIN_IN 0x08
 #define SPINAT_TCP_RST 0x10 /* a believed one was the last segment */
 #define SPINAT_TCP_ESTABLISHED 0x20 /* the handshake is complete, no RST since */
-/* The same for UDP: IKE has come back on port 4500, and the binder has been told. */
-#define SPINAT_NATT_SEEN 0x01
+/* The same for UDP: there was ESP in it since the last IKE message, and the binder has been told. */
+#define SPINAT_ESP_IN_UDP 0x01
 
 /**
  * One flow: all that a packet needs to be translated, in one cache line. Packets only read it, but
@@ -62,7 +62,7 @@ struct spinat_flow {
 	uint8_t proto;
 	uint8_t type; /* enum spinat_flow_type */
 	uint8_t flags;
-	uint8_t state; /* SPINAT_TCP_* or SPINAT_NATT_SEEN */
+	uint8_t state; /* SPINAT_TCP_* or SPINAT_ESP_IN_UDP */
 	uint16_t l3_delta[2]; /* IPv4 checksum delta, TTL decrement included */
 	uint16_t l4_delta[2]; /* transport checksum delta */
 	uint32_t last_seen; /* seconds since start */

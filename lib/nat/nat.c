@@ -241,8 +241,9 @@ add_flow(struct spinat_nat *nat, const struct spinat_conf *conf, const struct sp
 		f->flags |= SPINAT_FLOW_IN_REFRESH;
 	if (spinat_conf_outside(conf, f->remote_addr) != NULL)
 		f->flags |= SPINAT_FLOW_HAIRPIN;
-	if (f->proto == IPPROTO_UDP && f->remote_port == RTE_BE16(SPINAT_NATT_PORT))
-		f->flags |= SPINAT_FLOW_NATT;
+	if (f->proto == IPPROTO_UDP && (f->remote_port == RTE_BE16(SPINAT_NATT_PORT) ||
+					       f->remote_port == RTE_BE16(SPINAT_IKE_PORT)))
+		f->flags |= SPINAT_FLOW_IKE;
 	f->mapping = e->mapping;
 	f->last_seen = f->created = now_s;
 	spinat_flow_set_deltas(f);

@@ -56,7 +56,7 @@ spinat_nat_export(
 		.realm = copy.realm,
 		.proto = copy.proto,
 		.type = copy.type,
-		/* the binder has to be told of NAT-T again */
+		/* the binder has to be told of ESP in UDP again */
 		.state = copy.proto == IPPROTO_TCP ? copy.state : 0,
 		.tcp_expected = copy.proto == IPPROTO_TCP ? copy.tcp_expected : 0,
 		.opened_in = (copy.flags & SPINAT_FLOW_OPENED_IN) != 0,

@@ -47,11 +47,13 @@ keep_outside(struct spinat_engine *e, const struct spinat_row_owner *o, uint64_t
 			conf, o->realm, o->client, o->outside, now_ms / 1000);
 }
 
-/* The same; and IKE with the gateway has port 500 and keeps it. */
+/* The same; and where IKE with the gateway has port 500, it keeps it. */
 static void
 keep_ike(struct spinat_engine *e, const struct spinat_row_owner *o, uint64_t now_ms)
 {
 	keep_outside(e, o, now_ms);
+	if (o->flags & (SPINAT_ROW_PORT_OTHER | SPINAT_ROW_PORT_4500))
+		return;
 	spinat_ike_ports_remember(e->workers[spinat_owner(o->gateway, 0, e->n_workers)]->ike_ports,
 		o->gateway, now_ms / 1000);
 }

@@ -135,6 +135,7 @@ ike_row(struct rte_tel_data *row, uint64_t worker, const struct spinat_ike_row *
 	rte_tel_data_add_dict_u64(row, "exchange", s->exchange);
 	rte_tel_data_add_dict_string(row, "initiator", s->client_initiated ? "client" : "gateway");
 	rte_tel_data_add_dict_u64(row, "natt", s->natt);
+	rte_tel_data_add_dict_u64(row, "esp_in_udp", s->esp_in_udp);
 	add_times(row, now_ms, s->created_ms, s->last_ms);
 	rte_tel_data_add_dict_u64(row, "packets", s->packets);
 }

@@ -425,6 +425,8 @@ class TestTunnels:
         port = lab.out(up, src=POOL).ip.sport
         down = IP(src=GATEWAY, dst=POOL) / UDP(sport=4500, dport=port) / marked
         lab.back(down, dst=B, dport=4500)
+        esp = bytes(floated.outbound()[0])[20:]
+        lab.out(ipsec.udp(B, GATEWAY, esp, ipsec.NATT_PORT), src=POOL, sport=port)
         crash(lab)
         lab.back(down, dst=B, dport=4500)
         esp_in(lab, native)

@@ -208,7 +208,9 @@ class Auto:
                     continue
                 for _ in range(4):
                     assert self.sends(lab, host, gateway, message) == port
-        assert lab.app.telemetry.ike(remote=gateway) == []
+        rows = {r["client"]: r for r in lab.app.telemetry.ike(remote=gateway)}
+        assert {(r["exchange"], r["natt"]) for r in rows.values()} == {(ipsec.IKE_AUTH, 0)}
+        assert set(rows) == {A, B}
 
     def test_cookie_is_an_answer(self, lab: Lab) -> None:
         """RFC 7296 2.6: the first message again, with what the gateway wants to see in it."""

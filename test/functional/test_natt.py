@@ -82,8 +82,8 @@ class TestNatt:
 
 class TestNoCandidate:
     def test_who_uses_nat_t_gets_no_native_esp(self, lab: Lab) -> None:
-        """Two clients of one gateway have finished IKE; one of them talks UDP 4500 both ways. What
-        the gateway sends in ESP, first, can only be for the other."""
+        """Two clients of one gateway have finished IKE; one of them keeps a NAT open for ESP in UDP.
+        What the gateway sends in ESP, first, can only be for the other."""
         gateway = "203.0.113.77"
         sas = {host: IkeSa() for host in (A, B)}
         for host, sa in sas.items():
@@ -93,6 +93,7 @@ class TestNoCandidate:
         frame = lab.out(to_gateway(A, NON_ESP_MARKER + request, gateway), src=POOL)
         packet = from_gateway(frame.ip[UDP].sport, NON_ESP_MARKER + answer, gateway)
         lab.back(packet, dst=A, dport=NATT_PORT)
+        lab.out(to_gateway(A, KEEPALIVE, gateway), src=POOL)
         request, answer = (message for _, message in sas[B].exchange(ipsec.IKE_AUTH))
         lab.out(ipsec.udp(B, gateway, request), src=POOL, sport=500)
         lab.back(ipsec.udp(gateway, POOL, answer), dst=B, dport=500)

@@ -25,9 +25,8 @@ struct box_ops {
 		const struct spinat_ike_hdr *h, struct spinat_ipsec_decision *d);
 	void (*ike_in)(void *box, uint64_t now_ms, const struct spinat_ipsec_pkt *p,
 		const struct spinat_ike_hdr *h, struct spinat_ipsec_decision *d);
-	/** The client talks NAT-T with the gateway. NULL: makes no difference to it. */
-	void (*natt)(void *box, uint64_t now_ms, struct spinat_client client, rte_be32_t outside,
-		rte_be32_t gateway);
+	/** IKE or ESP on UDP port 4500 goes by. NULL: makes no difference to it. */
+	void (*udp_seen)(void *box, uint64_t now_ms, const struct spinat_udp_seen *seen);
 	/** Who sent the packet that an ICMP error quotes? NULL: never known. */
 	bool (*quoted)(void *box, const struct spinat_ipsec_pkt *p, uint64_t ike_init_spi,
 		struct spinat_client *client);

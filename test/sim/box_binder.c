@@ -274,13 +274,12 @@ ike_in(void *box, uint64_t now_ms, const struct spinat_ipsec_pkt *p, const struc
 }
 
 static void
-natt(void *box, uint64_t now_ms, struct spinat_client client, rte_be32_t outside,
-	rte_be32_t gateway)
+udp_seen(void *box, uint64_t now_ms, const struct spinat_udp_seen *seen)
 {
 	struct binder_box *b = box;
 
 	b->now_ms = now_ms;
-	spinat_binder_natt(b->binder, now_ms, client, outside, gateway);
+	spinat_binder_udp_seen(b->binder, b->conf, now_ms, seen);
 }
 
 static bool
@@ -337,7 +336,7 @@ const struct box_ops box_binder = {
 	.esp_in = esp_in,
 	.ike_out = ike_out,
 	.ike_in = ike_in,
-	.natt = natt,
+	.udp_seen = udp_seen,
 	.quoted = quoted,
 	.tick = tick,
 	.next = next,

@@ -308,8 +308,6 @@ float_step(struct sim *s, struct exchange *x, uint32_t at)
 	if (at + 1 != x->messages)
 		return;
 	c->natt = true;
-	if (s->box_ops->natt != NULL)
-		s->box_ops->natt(s->box, sim_ms(s), c->id, c->outside, c->gateway);
 	advance(s, x->ike);
 }
 

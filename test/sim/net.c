@@ -3,6 +3,7 @@
  */
 #include <netinet/in.h>
 
+#include "packet/packet.h"
 #include "world.h"
 
 /* Packets in flight, and the two places where the box sees them: those of a client a moment after it
@@ -90,6 +91,27 @@ wide_area(struct sim *s, struct client *c, enum sim_side to)
 	return at;
 }
 
+/* On port 4500 ports say whose a packet is; the box may learn from it. */
+static void
+show_natt(struct sim *s, const struct packet *p, enum spinat_dir dir)
+{
+	struct client *c = p->client;
+	const struct spinat_udp_seen seen = {.client = c->id,
+		.outside = c->outside,
+		.gateway = c->gateway,
+		.what = p->kind == PACKET_ESP ? SPINAT_IKE_UDP_ESP : SPINAT_IKE_UDP_IKE,
+		.dir = dir,
+		.natt = true,
+		.hdr = p->hdr};
+
+	if (p->kind == PACKET_ESP && !c->natt_esp) {
+		c->natt_esp = true;
+		c->copies_before_natt = s->score.copies;
+	}
+	if (s->box_ops->udp_seen != NULL)
+		s->box_ops->udp_seen(s->box, sim_ms(s), &seen);
+}
+
 static void
 box_out(struct sim *s, void *object, uint64_t arg __rte_unused)
 {
@@ -99,6 +121,7 @@ box_out(struct sim *s, void *object, uint64_t arg __rte_unused)
 	struct spinat_ipsec_pkt x;
 
 	if (c->natt) {
+		show_natt(s, p, SPINAT_OUT);
 		d = (struct spinat_ipsec_decision){.n = 1, .outside = c->outside};
 	} else if (p->kind == PACKET_ESP) {
 		x = net_describe(s, c, SIM_CLIENT, p->sa->so, p->seq);
@@ -131,6 +154,7 @@ box_in(struct sim *s, void *object, uint64_t arg __rte_unused)
 	struct spinat_ipsec_pkt x;
 
 	if (c->natt) {
+		show_natt(s, p, SPINAT_IN);
 		d = (struct spinat_ipsec_decision){.n = 1, .to = {c->id}};
 	} else if (p->kind == PACKET_ESP) {
 		x = net_describe(s, c, SIM_GATEWAY, p->sa->si, p->seq);

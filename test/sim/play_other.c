@@ -26,9 +26,11 @@ play_natt(struct sim *s)
 		kit_start(s, 1, 100 + gaps_ms[i]);
 		kit_run(s, 20000);
 		snprintf(what, sizeof(what), "NAT-T %g ms later", gaps_ms[i]);
+		/* until there is ESP in UDP, what comes may be for either */
 		if (!kit_expect_right(s, 1, what) ||
-			!kit_expect(s->score.copies == 0, "%s: %" PRIu64 " copies", what,
-				s->score.copies))
+			!kit_expect(s->score.copies == s->clients[1].copies_before_natt,
+				"%s: %" PRIu64 " copies, only %" PRIu64 " before its ESP in UDP",
+				what, s->score.copies, s->clients[1].copies_before_natt))
 			return;
 	}
 }

@@ -165,6 +165,8 @@ struct client {
 	bool slow_switch; /* who answers a rekey sends on the old SA for a while */
 	bool floats; /* to UDP port 4500 after the first exchange */
 	bool natt; /* it has */
+	bool natt_esp; /* there was ESP in UDP, */
+	uint64_t copies_before_natt; /* and so many copies before */
 	uint32_t fixed_spi; /* not 0: its first inbound SPI */
 	uint32_t stage; /* of what leads to the first child SA */
 	struct ike *ike; /* what new exchanges use; NULL: none is up */

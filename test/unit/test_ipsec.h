@@ -10,5 +10,6 @@
 TCase *test_ipsec_ike_port(void);
 TCase *test_ipsec_order(void);
 TCase *test_ipsec_outside(void);
+TCase *test_ipsec_udp(void);
 
 #endif

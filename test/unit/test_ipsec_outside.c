@@ -145,8 +145,16 @@ START_TEST(who_has_left_for_nat_t_does_not_count)
 	}
 	ck_assert_uint_eq(propose(f, 3, FX_G), first);
 	spinat_binder_sweep(f->b, &f->conf, f->now, 100000); /* takes the promise back */
-	spinat_binder_natt(f->b, f->now, fx_client(1), second, FX_G);
-	spinat_binder_natt(f->b, f->now, fx_client(2), second, FX_G);
+	for (unsigned int i = 1; i < 3; i++) {
+		const struct spinat_udp_seen seen = {.client = fx_client(i),
+			.outside = second,
+			.gateway = FX_G,
+			.what = SPINAT_IKE_UDP_ESP,
+			.dir = SPINAT_OUT,
+			.natt = true};
+
+		spinat_binder_udp_seen(f->b, &f->conf, f->now, &seen);
+	}
 	ck_assert_uint_eq(propose(f, 3, FX_G), second);
 	fx_destroy(f);
 }
