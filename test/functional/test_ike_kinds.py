@@ -17,6 +17,10 @@ from harness.port import Side
 CONFIG, INTERMEDIATE = 6, 43
 PAYLOAD_SKF, PAYLOAD_V1_FRAGMENT, PAYLOAD_NOTIFY, PAYLOAD_HASH = 53, 132, 41, 8
 Messages = list[tuple[bool, bytes]]  # (from the client?, message)
+Way = tuple[int, bytes, bool]  # the gateway's port, what precedes a message, is the client's kept?
+PORT_500: Way = (500, b"", True)
+TRANSLATED: Way = (500, b"", False)
+PORT_4500: Way = (ipsec.NATT_PORT, ipsec.NON_ESP_MARKER, False)
 _gateways = itertools.count(1)
 
 
@@ -176,12 +180,19 @@ KINDS: list[tuple[Callable[[IkeSa], Messages], int]] = [
 ]
 
 
-def say(lab: Lab, host: str, gateway: str, messages: Messages) -> None:
+def say(lab: Lab, host: str, gateway: str, messages: Messages, way: Way = PORT_500) -> int:
+    """Returns the client's port outside."""
+    port, marker, kept = way
+    outside = port
     for outward, message in messages:
         if outward:
-            lab.out(ipsec.udp(host, gateway, message), src=POOL, sport=500)
+            packet = ipsec.udp(host, gateway, marker + message, port)
+            outside = lab.out(packet, src=POOL, sport=500 if kept else None).ip.sport
         else:
-            lab.back(ipsec.udp(gateway, POOL, message), dst=host, dport=500)
+            packet = ipsec.udp(gateway, POOL, marker + message, port)
+            packet.dport = outside
+            lab.back(packet, dst=host, dport=port)
+    return outside
 
 
 def esp_out(lab: Lab, tunnel: Tunnel) -> None:
@@ -197,10 +208,10 @@ def esp_back(lab: Lab, tunnel: Tunnel) -> None:
     assert lab.in_port.waiting() == []
 
 
-def beside_another(lab: Lab, gateway: str) -> Tunnel:
+def beside_another(lab: Lab, gateway: str, way: Way = PORT_500) -> Tunnel:
     """A client with a tunnel in use, whose SPIs are known."""
     other = Tunnel(B, gateway)
-    say(lab, B, gateway, IkeSa().opening())
+    say(lab, B, gateway, IkeSa().opening(), way)
     for _ in range(3):
         esp_out(lab, other)
         esp_back(lab, other)
@@ -213,15 +224,17 @@ def gateway() -> str:
     return f"198.18.0.{next(_gateways)}"
 
 
-class TestKinds:
+class Kinds:
+    way = PORT_500
+
     @pytest.mark.parametrize("kind,version", KINDS, ids=[k.__name__ for k, _ in KINDS])
     def test_gateway_first_after(
         self, lab: Lab, gateway: str, kind: Callable[[IkeSa], Messages], version: int
     ) -> None:
-        other = beside_another(lab, gateway)
+        other = beside_another(lab, gateway, self.way)
         sa = IkeSa(version)
         messages = kind(sa)
-        say(lab, A, gateway, messages)
+        say(lab, A, gateway, messages, self.way)
         tunnel = Tunnel(A, gateway)
         esp_back(lab, tunnel)
         esp_out(lab, tunnel)
@@ -231,13 +244,33 @@ class TestKinds:
         assert (row["version"], row["packets"]) == (version, len(messages))
         assert row["initiator_spi"] == sa.initiator.hex()
         assert row["responder_spi"] == sa.responder.hex()
+        assert row["natt"] == (self.way is PORT_4500) and row["esp_in_udp"] == 0
 
     def test_no_sa_no_credit(self, lab: Lab, gateway: str) -> None:
         """Who has only come as far as IKE_SA_INIT gets nothing, the only one with a tunnel gets it: the
         control of the tests above."""
-        beside_another(lab, gateway)
-        say(lab, A, gateway, IkeSa().opening()[:2])
+        beside_another(lab, gateway, self.way)
+        say(lab, A, gateway, IkeSa().opening()[:2], self.way)
         lab.back(Tunnel(A, gateway).inbound(POOL)[0], dst=B)
+
+
+class TestKindsOn4500(Kinds):
+    """All of it behind the non-ESP marker, as some peers do, and native ESP all the same."""
+
+    way = PORT_4500
+
+
+class TestKindsTranslated(Kinds):
+    """With a port of each client's own."""
+
+    way = TRANSLATED
+
+    @pytest.fixture(scope="class")
+    def config(self) -> cfg.Config:
+        return cfg.default_config(realms=[cfg.realm(ike_port="translate")])
+
+
+class TestKinds(Kinds):
 
     def test_pair_is_shown(self, lab: Lab, gateway: str) -> None:
         tunnel = beside_another(lab, gateway)
