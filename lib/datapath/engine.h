@@ -27,7 +27,7 @@
  * swaps its snapshot and reads its counters; all else is the workers'.
  */
 
-#define SPINAT_BURST 32
+#define SPINAT_BURST 64
 
 /** Where the engine's clock starts: what is restored at start may be older than the process, up to
  * this (more than the longest timeout), without a time before zero. */

@@ -32,6 +32,6 @@ struct spinat_ahead {
 };
 
 /** Packets that are looked ahead for together. */
-#define SPINAT_AHEAD_MAX 32
+#define SPINAT_AHEAD_MAX 64
 
 #endif

@@ -19,7 +19,7 @@ struct spinat_retired {
 };
 
 /* An eighth of the table, and more than a sweep deletes in the longest grace period that is still
- * normal (a loop of 32 packets a port); deleting pauses while it is full. */
+ * normal (a loop of 64 packets a port); deleting pauses while it is full. */
 #define RETIRED_MIN 256u
 #define RETIRED_MAX 65536u
 #define NO_VALUE UINT32_MAX /* of the index: the capacity is less than half of that */

@@ -86,7 +86,7 @@ struct spinat_flow *spinat_table_find_hashed(
  * @param hashes filled with those of the keys
  * @param flows  filled with what is found, or NULL
  */
-#define SPINAT_TABLE_BURST 32
+#define SPINAT_TABLE_BURST 64
 void spinat_table_find_burst(const struct spinat_table *t, const struct spinat_key *const *keys,
 	unsigned int n, uint64_t *hashes, struct spinat_flow **flows);
 
