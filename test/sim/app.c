@@ -11,6 +11,7 @@
  */
 
 #define LEN_ACK 104 /* TCP without data, in ESP, in tunnel mode */
+#define LEN_SMALL 350 /* most that a name, the time or a connection's first packets need */
 #define LEN_FULL 1480
 #define ASK_AGAIN_US 1000000
 #define ANSWER_MEAN 12
@@ -21,19 +22,39 @@
 #define RTO_DOUBLED 5 /* times */
 #define BULK_S 10 /* mean length of one, and half as long a pause after it */
 
+static uint32_t
+draw_len(struct tunnel *t, uint32_t lo, uint32_t hi)
+{
+	return (uint32_t)rng_between(&t->client->rng, lo, hi) & ~3u;
+}
+
 /* Full packets but for the last one of an answer; what TCP sends on its own is short. */
 static uint32_t
 packet_len(struct tunnel *t, const struct app_message *m)
 {
 	const struct app *a = &t->app;
-	const bool short_one = m->what == APP_ACK || (a->kind == APP_BULK && m->what != APP_DATA);
 
-	if (short_one)
+	switch (m->what) {
+	case APP_CHAT:
+	case APP_CHAT_BACK:
+	case APP_HELLO:
+		return draw_len(t, LEN_ACK, LEN_SMALL);
+	case APP_HELLO_BACK:
+		/* after TCP's comes TLS's, with certificates */
+		return m->id == 0 ? LEN_ACK : LEN_FULL;
+	case APP_QUESTION:
+		return a->kind == APP_BULK ? LEN_ACK : a->len;
+	case APP_ANSWER:
+		if (a->kind == APP_BULK)
+			return LEN_ACK;
+		return m->at + 1 == m->of ? draw_len(t, LEN_ACK, LEN_FULL) : LEN_FULL;
+	case APP_ACK:
 		return LEN_ACK;
-	if (m->what == APP_QUESTION || (m->what == APP_DATA && a->kind != APP_BULK))
-		return a->len;
-	if (m->what == APP_ANSWER && m->at + 1 == m->of)
-		return (uint32_t)rng_between(&t->client->rng, LEN_ACK, LEN_FULL) & ~3u;
+	case APP_DATA:
+		if (a->kind == APP_BULK)
+			return LEN_FULL;
+		return a->varies ? draw_len(t, LEN_ACK, LEN_FULL) : a->len;
+	}
 	return LEN_FULL;
 }
 

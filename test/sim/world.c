@@ -97,6 +97,7 @@ sim_defaults(void)
 		.at_once = 0.7,
 		.later_s = 5,
 		.silence_s = 30,
+		.varied = 0.33,
 		.hellos = 2,
 		.chatter_s = 8,
 		.think_lo_s = 0.1,
@@ -171,6 +172,7 @@ create_tunnel(struct sim *s, struct client *c, struct tunnel *t)
 	if (a->kind == APP_BULK)
 		a->opens = rng_chance(r, s->p.transfer_by_gateway) ? SIM_GATEWAY : SIM_CLIENT;
 	a->len = (uint32_t)rng_between(r, 120, a->kind == APP_ASK ? 500 : 1400) & ~3u;
+	a->varies = rng_chance(r, s->p.varied);
 	a->service_us = -1;
 	a->think_s = rng_log_between(r, s->p.think_lo_s, s->p.think_hi_s);
 }

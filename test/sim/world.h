@@ -77,6 +77,7 @@ struct sim_params {
 	double at_once; /* chance that the first packet wants out when the tunnel is up */
 	double later_s; /* else after so long, mean */
 	double silence_s; /* APP_SILENT: mean */
+	double varied; /* share of one-way streams whose packets differ in size */
 	uint32_t hellos; /* round trips before the first question: TCP, TLS */
 	double chatter_s; /* every host asks for something else so often: names, time; 0: never */
 	double think_lo_s, think_hi_s; /* between questions; each tunnel has its own mean */
@@ -126,6 +127,7 @@ struct app {
 	uint32_t got; /* packets of the answer, or data */
 	double think_s, gap_us;
 	uint32_t len; /* of a question, and of each packet of a stream */
+	bool varies; /* but this stream's packets differ */
 	double service_us; /* to the answer; negative: drawn each time */
 	uint32_t unacked; /* packets of a transfer since the last acknowledgement */
 	uint64_t until_us; /* end of a bulk transfer */
