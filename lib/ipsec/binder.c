@@ -222,7 +222,7 @@ spinat_binder_outbound(struct spinat_binder *b, const struct spinat_conf *conf, 
 		ipsec_credit_outbound(m, now_ms, so, esp_without_ike(conf, p->client.realm));
 	}
 	ipsec_spi_seen(so, now_ms, p);
-	ipsec_evidence_outbound(b, now_ms, so, is_new);
+	ipsec_evidence_outbound(b, now_ms, so, p->len, is_new);
 	if (out_of_sight(so))
 		ipsec_spi_install(b, so);
 	d->n = 1;

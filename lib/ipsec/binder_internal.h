@@ -108,6 +108,15 @@ struct rhythm {
 	uint32_t n;
 };
 
+/* The usual size of a stream's packets, and the rhythm of those of another size. */
+struct marks {
+	struct rhythm rhythm;
+	double share; /* of the last packets that had the usual size, */
+	double alone; /* that came after a silence */
+	uint32_t usual; /* bytes */
+	uint32_t n;
+};
+
 /* How much of the time is near an event of a stream. */
 struct cover {
 	uint64_t last_ms;
@@ -142,6 +151,8 @@ struct member {
 	uint64_t sent_ms; /* last outbound ESP */
 	uint64_t inquiry_ms; /* when it may be asked next why it hears nothing */
 	struct rhythm rhythm; /* of what it sends */
+	struct marks marks;
+	bool dense, clock, marked; /* as in struct contest */
 	struct cover replies; /* when answers to it are due */
 	uint64_t asks_ms[ASKS_MAX]; /* what it sent last, a ring */
 	uint32_t n_asks;
@@ -157,7 +168,8 @@ struct candidate {
 	double answers_db; /* it answers what comes on the SPI: evidence since, for and against */
 	double answers_max_db; /* no more than this: its rivals get no copies any more */
 	double replies_db; /* what it sends is answered on the SPI */
-	struct coincidence answers, replies; /* the same where streams are dense */
+	struct coincidence answers, replies; /* the same where streams are dense, */
+	struct coincidence mark_replies; /* by packets of unusual sizes */
 	double handover_db; /* an older SPI of it fell silent when this one began */
 	double odds; /* of both together, without the claims of other SPIs */
 	double weight; /* with them */
@@ -168,6 +180,7 @@ struct candidate {
 	uint64_t got_ms; /* the last packet on the SPI that it got */
 	uint64_t asked_ms; /* sent something that has not been answered on this SPI; 0: nothing */
 	double ask_share; /* how likely that was something that is answered at all */
+	bool mark_asked; /* it or the SPI is a stream where only unusual sizes count */
 	uint8_t agree; /* agreeing events */
 	bool paid; /* its credit was spent before the SPI came into doubt */
 	bool waiting; /* had a copy, was silent before: an answer would be evidence */
@@ -181,9 +194,12 @@ struct contest {
 	unsigned int n;
 	unsigned int rotate;
 	struct rhythm rhythm;
+	struct marks marks;
 	struct cover answers; /* when answers to its packets are due */
 	bool onset; /* the packet in hand is one that says something */
 	bool dense; /* too many for any one to say something */
+	bool clock; /* dense, or one by one in even steps: none is a reply, */
+	bool marked; /* but for those of an unusual size */
 	double sum; /* of the candidates' weights and of "nobody" */
 	uint64_t opened_ms, settled_ms;
 	bool fresh; /* the SPI was seen from its first packets on */
@@ -468,12 +484,23 @@ void ipsec_match_charge(struct contest *c, struct member *m);
 double ipsec_match_rivals(const struct contest *c, unsigned int from);
 void ipsec_match_remove(struct contest *c, unsigned int i);
 
+/* --- stream.c: what a stream is like by itself ------------------------------------------------------ */
+
 /** One more after a silence, of which this share is the sender's own doing; how often such come now,
  * per millisecond. */
 void ipsec_rhythm_step(struct rhythm *r, uint64_t now_ms, double share);
 double ipsec_rhythm_rate(const struct rhythm *r, uint64_t now_ms);
+/** Do they come in even steps? */
+bool ipsec_rhythm_even(const struct rhythm *r);
 /** Do both come evenly, at the same pace? */
 bool ipsec_rhythm_same(const struct rhythm *a, const struct rhythm *b);
+/** A packet of so many bytes, after a silence or not: is it of another size than nearly all of the
+ * last ones had? */
+bool ipsec_marks_step(struct marks *k, uint32_t len, bool silence);
+/** Have nearly all of the last packets had one size? */
+bool ipsec_marks_uniform(const struct marks *k);
+/** Have they come one by one? */
+bool ipsec_marks_alone(const struct marks *k);
 
 /* --- coincidence.c: whether dense streams belong together -------------------------------------------- */
 
@@ -483,6 +510,10 @@ void ipsec_cover_open(struct cover *v, uint64_t now_ms, double width_ms);
 double ipsec_cover_share(const struct cover *v, uint64_t now_ms, double width_ms);
 /** An event inside such a window or outside. Returns what it was worth, in decibans. */
 double ipsec_coincidence_add(struct coincidence *x, double cover, bool hit);
+/** Of some asks an unknown share is answered. After one of them came what fits an answer so many times
+ * better than it fits chance (0: nothing came), by when this share of the answers has come. Returns
+ * the same. */
+double ipsec_coincidence_reply(struct coincidence *x, double fit, double by);
 double ipsec_coincidence_odds(const struct coincidence *x);
 
 /* --- inquiry.c: clients that hear nothing ------------------------------------------------------------ */
@@ -494,11 +525,11 @@ void ipsec_inquire(struct spinat_binder *b, uint64_t now_ms, struct member *m);
 
 /** Reviews whether the SPI has taken over from an older one of the candidates. */
 void ipsec_evidence_handover(struct contest *c, uint64_t now_ms);
-/** A member sent ESP. */
+/** A member sent ESP, so many bytes. */
 void ipsec_evidence_outbound(
-	struct spinat_binder *b, uint64_t now_ms, const struct spi *so, bool is_new);
-/** A packet of a contested SPI arrived, before it is delivered. */
-void ipsec_evidence_inbound(struct contest *c, uint64_t now_ms);
+	struct spinat_binder *b, uint64_t now_ms, const struct spi *so, uint32_t len, bool is_new);
+/** A packet of a contested SPI arrived, so many bytes, before it is delivered. */
+void ipsec_evidence_inbound(struct contest *c, uint64_t now_ms, uint32_t len);
 /** The candidate gets a copy. */
 void ipsec_evidence_copy(const struct contest *of, struct candidate *c, uint64_t now_ms);
 /** How likely what came now answers what went out so long ago, per millisecond. */

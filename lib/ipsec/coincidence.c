@@ -23,6 +23,7 @@
 static const double shares[COINCIDENCE_SHARES] = {0.05, 0.3, 0.7};
 #define NONE_SHARE 0.1 /* of the belief: an owner that does not react, all is chance */
 #define DB_MAX 60.0
+#define EVENT_MAX_DB 20.0 /* no single ask says more */
 
 void
 ipsec_cover_open(struct cover *v, uint64_t now_ms, double width_ms)
@@ -59,6 +60,17 @@ ipsec_coincidence_add(struct coincidence *x, double cover, bool hit)
 		p = shares[i] + (1.0 - shares[i]) * cover;
 		x->db[i] += ipsec_db(hit ? p / cover : (1.0 - p) / (1.0 - cover));
 	}
+	return ipsec_db(ipsec_coincidence_odds(x) / before);
+}
+
+double
+ipsec_coincidence_reply(struct coincidence *x, double fit, double by)
+{
+	double before = ipsec_coincidence_odds(x);
+	unsigned int i;
+
+	for (i = 0; i < COINCIDENCE_SHARES; i++)
+		x->db[i] += RTE_MIN(ipsec_db(1.0 + shares[i] * (fit - by)), EVENT_MAX_DB);
 	return ipsec_db(ipsec_coincidence_odds(x) / before);
 }
 

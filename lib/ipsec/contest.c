@@ -209,12 +209,20 @@ reopen(struct spinat_binder *b, uint64_t now_ms, struct contest *c)
 	b->stats.reopened++;
 }
 
-/* What the best candidate has shown itself; that its rivals are silent may have other reasons. */
+static double
+coincidence_db(const struct coincidence *x)
+{
+	return ipsec_db(ipsec_coincidence_odds(x));
+}
+
+/* What the best candidate has shown itself: that its rivals are silent may have other reasons, and
+ * so has its own silence, as it may only send or only receive. */
 static double
 shown_db(const struct candidate *x)
 {
-	return x->answers_db + x->replies_db + x->handover_db +
-	       ipsec_db(ipsec_coincidence_odds(&x->answers) * ipsec_coincidence_odds(&x->replies));
+	return RTE_MAX(x->answers_db + coincidence_db(&x->answers), 0.0) +
+	       RTE_MAX(x->replies_db + coincidence_db(&x->replies), 0.0) +
+	       RTE_MAX(coincidence_db(&x->mark_replies), 0.0) + x->handover_db;
 }
 
 /* One event may be chance: the lead comes from several, from a stream that moved here, or from
@@ -477,7 +485,7 @@ ipsec_contest_inbound(struct spinat_binder *b, const struct spinat_conf *conf, u
 {
 	struct contest *c = s->contest;
 
-	ipsec_evidence_inbound(c, now_ms);
+	ipsec_evidence_inbound(c, now_ms, p->len);
 	ipsec_spi_seen(s, now_ms, p);
 	ipsec_contest_review(b, now_ms, c);
 	review_next(b, now_ms, s->group);

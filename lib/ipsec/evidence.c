@@ -16,79 +16,35 @@
  * is worth log((background + triggered) / background), where the background holds what the sender
  * does on its own and what all the other SPIs or clients, as far as they are believed to be the
  * partner, explain. Only packets that follow a silence count: in a dense stream everything fits
- * everything.
+ * everything. What goes out by its own clock, dense or even, asks for nothing, and what comes in so
+ * replies to nothing; but where such a stream's packets are of one size, those of another do.
  */
 
 #define CHATTY 0.02 /* onsets a millisecond from which on they say nothing */
+#define CLOCK_MIN 8 /* events in even steps that make a clock */
 #define AGREE_DB 3.0
 #define EVENT_MAX_DB 20.0 /* no single event says more */
-#define EVEN_MIN 4 /* events that tell a rhythm */
-#define EVEN_SHARE 0.5
-#define SAME_MIN 6 /* and that two have the same */
-#define SAME_SHARE 0.3
 #define EVENTS_MAX 256 /* contests that one outbound packet is weighed in */
 
 #define DELAY_MAX_MS 1000
 /* What goes out so soon after a packet on the SPI may be no more than its acknowledgement. */
 #define ACK_MS 50
 #define ACK_ASKS 0.3
+#define MARK_ASKS 0.8 /* a packet of an unusual size is, and is answered by one of such a size */
 #define ASK_SLACK_MS 300 /* an answer that is later than this beyond the usual did not come */
 
-#define RATE_MS 2000.0 /* what is longer ago than this counts little for a rate */
-#define RATE_MIN 0.0005 /* anyone may send now and then */
-#define RATE_NEW 0.004 /* who has just begun sends more than it has shown */
-
-/* Do they come in even steps? */
 static bool
-is_even(const struct rhythm *r)
+is_dense(const struct rhythm *r, uint64_t now_ms)
 {
-	return r->n >= EVEN_MIN && r->off_ms < EVEN_SHARE * r->mean_ms;
+	return ipsec_rhythm_rate(r, now_ms) > CHATTY;
 }
 
-/* Two clocks of the same pace: where one event fits the other, the next ones do too. */
-bool
-ipsec_rhythm_same(const struct rhythm *a, const struct rhythm *b)
-{
-	const double pace = RTE_MAX(a->mean_ms, b->mean_ms);
-
-	return a->n >= SAME_MIN && b->n >= SAME_MIN && a->off_ms + b->off_ms < SAME_SHARE * pace &&
-	       fabs(a->mean_ms - b->mean_ms) < SAME_SHARE * pace;
-}
-
-double
-ipsec_rhythm_rate(const struct rhythm *r, uint64_t now_ms)
-{
-	double since = (double)(now_ms - r->last_ms);
-	double rate = RATE_MIN + r->rate * exp(-since / RATE_MS);
-
-	if (r->n == 0)
-		return RATE_NEW;
-	/* what comes in step with itself needs no other reason to come now */
-	if (is_even(r) && fabs(since - r->mean_ms) <= 2.0 * r->off_ms + 1.0)
-		rate = RTE_MAX(rate, 1.0 / (4.0 * r->off_ms + 2.0));
-	return rate;
-}
-
+/* Does it go by its own clock? */
 static bool
-is_chatty(const struct member *m, uint64_t now_ms)
+is_clock(const struct rhythm *r, const struct marks *k, uint64_t now_ms)
 {
-	return ipsec_rhythm_rate(&m->rhythm, now_ms) > CHATTY;
-}
-
-void
-ipsec_rhythm_step(struct rhythm *r, uint64_t now_ms, double share)
-{
-	double took = (double)(now_ms - r->last_ms), off;
-
-	r->rate = (r->n == 0 ? RATE_NEW : r->rate * exp(-took / RATE_MS)) + share / RATE_MS;
-	r->last_ms = now_ms;
-	if (r->n++ == 0)
-		return;
-	if (r->n == 2)
-		r->mean_ms = r->off_ms = took;
-	off = fabs(took - r->mean_ms);
-	r->mean_ms += (took - r->mean_ms) / 8;
-	r->off_ms += (off - r->off_ms) / 4;
+	return is_dense(r, now_ms) ||
+	       (r->n >= CLOCK_MIN && ipsec_rhythm_even(r) && ipsec_marks_alone(k));
 }
 
 /* Of the copies an owner answers some at once, as TCP acknowledges, others within half a second,
@@ -203,6 +159,13 @@ gain(double *db, struct candidate *x, double background, double density, double 
 	agree(x, worth);
 }
 
+/* When it last sent what says something. */
+static uint64_t
+said_ms(const struct member *m)
+{
+	return m->marked && m->dense ? m->marks.rhythm.last_ms : m->sent_ms;
+}
+
 void
 ipsec_evidence_copy(const struct contest *of, struct candidate *c, uint64_t now_ms)
 {
@@ -211,7 +174,7 @@ ipsec_evidence_copy(const struct contest *of, struct candidate *c, uint64_t now_
 		return;
 	if (c->waiting)
 		c->answers_db += ipsec_db(1.0 - answered_by(now_ms - c->copy_ms));
-	c->waiting = now_ms - c->member->sent_ms >= ONSET_MS;
+	c->waiting = now_ms - said_ms(c->member) >= ONSET_MS;
 	c->copy_ms = now_ms;
 }
 
@@ -262,14 +225,32 @@ weigh_dense_replies(struct contest *c, uint64_t now_ms)
 		struct candidate *x = &c->cand[i];
 		const struct member *m = x->member;
 
-		if (!(c->dense || is_chatty(m, now_ms)) ||
-			(is_even(&c->rhythm) && is_even(&m->rhythm)) ||
+		if (!(c->clock || is_clock(&m->rhythm, &m->marks, now_ms)) ||
+			(ipsec_rhythm_even(&c->rhythm) && ipsec_rhythm_even(&m->rhythm)) ||
 			!has_asked(m, now_ms, from - (around - width) / 2, around))
 			continue;
 		agree(x, ipsec_coincidence_add(&x->replies,
 				 ipsec_cover_share(&m->replies, now_ms, width),
 				 has_asked(m, now_ms, from, width)));
 	}
+}
+
+/* What came now may answer what the candidate asked; without it (background 0), nothing did. */
+static void
+heard(const struct group *g, struct candidate *x, uint64_t now_ms, double background)
+{
+	const uint64_t took_ms = now_ms - x->asked_ms;
+	const double by = replied_by(g, took_ms);
+	double fit = 0.0;
+
+	if (background > 0.0)
+		fit = ipsec_evidence_reply_density(g, took_ms) / background;
+	if (x->mark_asked)
+		agree(x, ipsec_coincidence_reply(&x->mark_replies, fit, by));
+	else if (background > 0.0)
+		gain(&x->replies_db, x, background, x->density, x->ask_share * by);
+	else
+		x->replies_db += ipsec_db(1.0 - x->ask_share * by);
 }
 
 /* A packet after a silence, in a stream that is not dense. */
@@ -291,32 +272,53 @@ weigh_replies(struct contest *c, uint64_t now_ms, double own)
 	}
 	for (i = 0; i < c->n; i++) {
 		struct candidate *x = &c->cand[i];
+		const struct member *m = x->member;
 
-		if (x->density == 0.0 || is_chatty(x->member, now_ms))
+		if (x->density == 0.0 || (!m->marked && is_clock(&m->rhythm, &m->marks, now_ms)))
 			continue;
-		gain(&x->replies_db, x, total - belief(x) * x->density, x->density,
-			x->ask_share * replied_by(g, now_ms - x->asked_ms));
+		heard(g, x, now_ms, total - belief(x) * x->density);
 		if (2 * (now_ms - x->asked_ms) >= g->delay_ms)
 			x->asked_ms = 0;
 	}
 }
 
+/* A packet of an unusual size. */
+static void
+inbound_mark(struct contest *c, uint64_t now_ms)
+{
+	struct rhythm *r = &c->marks.rhythm;
+	const double own = ipsec_rhythm_rate(r, now_ms);
+
+	c->onset = now_ms - r->last_ms >= ONSET_MS;
+	if (!c->onset)
+		return;
+	ipsec_rhythm_step(r, now_ms, 1.0);
+	weigh_replies(c, now_ms, own);
+}
+
 void
-ipsec_evidence_inbound(struct contest *c, uint64_t now_ms)
+ipsec_evidence_inbound(struct contest *c, uint64_t now_ms, uint32_t len)
 {
 	const bool first = c->spi->packets == 0;
 	const bool silence = first || now_ms - c->spi->last_ms >= ONSET_MS;
+	const bool odd = ipsec_marks_step(&c->marks, len, silence);
 	const double own = ipsec_rhythm_rate(&c->rhythm, now_ms);
 
+	c->dense = is_dense(&c->rhythm, now_ms);
+	c->clock = is_clock(&c->rhythm, &c->marks, now_ms);
+	c->marked = c->clock && ipsec_marks_uniform(&c->marks);
+	if (c->marked && odd) {
+		inbound_mark(c, now_ms);
+		return;
+	}
 	if (silence)
 		ipsec_rhythm_step(&c->rhythm, now_ms, 1.0);
-	c->dense = own > CHATTY;
 	c->onset = silence && !c->dense;
 	ipsec_cover_open(&c->answers, now_ms, ANSWER_SOON_MS);
 	if (first || !silence)
 		return;
 	weigh_dense_replies(c, now_ms);
-	if (c->onset)
+	if (!c->clock)
 		weigh_replies(c, now_ms, own);
 }
 
@@ -397,31 +399,40 @@ weigh_dense_answer(const struct contest *c, struct candidate *x, uint64_t now_ms
 
 	if (c->spi->member != NULL || x->got_ms != c->spi->last_ms ||
 		took > COINCIDENCE_AROUND * ANSWER_SOON_MS ||
-		(is_even(&c->rhythm) && is_even(&x->member->rhythm)))
+		(ipsec_rhythm_even(&c->rhythm) && ipsec_rhythm_even(&x->member->rhythm)))
 		return;
 	agree(x, ipsec_coincidence_add(&x->answers,
 			 ipsec_cover_share(&c->answers, now_ms, ANSWER_SOON_MS),
 			 took <= ANSWER_SOON_MS));
 }
 
-/* The member has begun to send: which of the copies it got may it be answering? Returns how likely
- * it is none of them. */
-static double
-weigh_answer(const struct member *m, uint64_t now_ms, struct candidate **x, struct contest **of,
-	unsigned int n)
+static void
+weigh_dense_answers(const struct member *m, uint64_t now_ms, struct candidate **x,
+	struct contest **of, unsigned int n)
 {
-	const double own = ipsec_rhythm_rate(&m->rhythm, now_ms);
-	const bool chatty = own > CHATTY;
+	unsigned int i;
+
+	for (i = 0; i < n; i++) {
+		weigh_dense_answer(of[i], x[i], now_ms);
+		if (!m->marked)
+			x[i]->waiting = false;
+	}
+}
+
+/* The member has begun to send, as it does at this rate: which of the copies it got may it be
+ * answering? Returns how likely it is none of them. */
+static double
+weigh_answer(double own, uint64_t now_ms, struct candidate **x, struct contest **of, unsigned int n)
+{
 	double total = own;
 	unsigned int i;
 
 	for (i = 0; i < n; i++) {
-		x[i]->density =
-			x[i]->waiting && !chatty ? answer_density(now_ms - x[i]->copy_ms) : 0.0;
+		x[i]->density = x[i]->waiting ? answer_density(now_ms - x[i]->copy_ms) : 0.0;
 		total += belief(x[i]) * x[i]->density;
 	}
 	for (i = 0; i < n; i++) {
-		if (chatty || of[i]->dense)
+		if (of[i]->dense)
 			weigh_dense_answer(of[i], x[i], now_ms);
 		if (x[i]->density > 0.0) {
 			gain(&x[i]->answers_db, x[i], total - belief(x[i]) * x[i]->density,
@@ -442,26 +453,47 @@ remember_ask(struct member *m, uint64_t now_ms)
 	ipsec_cover_open(&m->replies, now_ms, replies_due(m->group, &from));
 }
 
+/* What the member sends asks for an answer on the SPIs it may own. */
 static void
-onset(struct spinat_binder *b, uint64_t now_ms, struct member *m, bool paired)
+weigh_ask(const struct member *m, uint64_t now_ms, struct candidate **x, struct contest **of,
+	unsigned int n)
 {
+	unsigned int i;
+
+	for (i = 0; i < n; i++) {
+		if ((of[i]->clock && !of[i]->marked) || still_asking(m->group, x[i], now_ms))
+			continue;
+		if (x[i]->asked_ms != 0)
+			heard(m->group, x[i], now_ms, 0.0);
+		x[i]->mark_asked = m->marked || of[i]->marked;
+		if (x[i]->mark_asked)
+			x[i]->ask_share = MARK_ASKS;
+		else
+			x[i]->ask_share = now_ms - of[i]->spi->last_ms <= ACK_MS ? ACK_ASKS : 1.0;
+		x[i]->asked_ms = now_ms;
+	}
+}
+
+/* The member sends after a silence, or a packet of an unusual size (odd). */
+static void
+onset(struct spinat_binder *b, uint64_t now_ms, struct member *m, bool paired, bool odd)
+{
+	struct rhythm *r = odd ? &m->marks.rhythm : &m->rhythm;
+	const double own = ipsec_rhythm_rate(r, now_ms);
 	struct candidate *x[EVENTS_MAX];
 	struct contest *of[EVENTS_MAX];
 	unsigned int i, n = m->n_contests > 0 ? stands_in(m, x, of) : 0;
+	double share = 1.0;
 
-	ipsec_rhythm_step(&m->rhythm, now_ms, weigh_answer(m, now_ms, x, of, n));
-	if (!paired)
+	if (odd || !m->dense)
+		share = weigh_answer(own, now_ms, x, of, n);
+	else
+		weigh_dense_answers(m, now_ms, x, of, n);
+	ipsec_rhythm_step(r, now_ms, share);
+	if (!paired) { /* what goes out on a settled pair is answered there */
 		remember_ask(m, now_ms);
-	for (i = 0; i < n; i++) {
-		/* what goes out on a settled pair is answered there */
-		if (paired || of[i]->dense || still_asking(m->group, x[i], now_ms))
-			continue;
-		if (x[i]->asked_ms != 0)
-			x[i]->replies_db +=
-				ipsec_db(1.0 - x[i]->ask_share * replied_by(m->group,
-									 now_ms - x[i]->asked_ms));
-		x[i]->ask_share = now_ms - of[i]->spi->last_ms <= ACK_MS ? ACK_ASKS : 1.0;
-		x[i]->asked_ms = now_ms;
+		if (odd || !m->clock)
+			weigh_ask(m, now_ms, x, of, n);
 	}
 	for (i = 0; i < n; i++)
 		ipsec_contest_review(b, now_ms, of[i]);
@@ -469,9 +501,12 @@ onset(struct spinat_binder *b, uint64_t now_ms, struct member *m, bool paired)
 }
 
 void
-ipsec_evidence_outbound(struct spinat_binder *b, uint64_t now_ms, const struct spi *so, bool is_new)
+ipsec_evidence_outbound(
+	struct spinat_binder *b, uint64_t now_ms, const struct spi *so, uint32_t len, bool is_new)
 {
 	struct member *m = so->member;
+	const bool silence = now_ms - m->sent_ms >= ONSET_MS;
+	const bool odd = ipsec_marks_step(&m->marks, len, silence);
 	struct contest *c, *next;
 
 	if (is_new && m->n_credits > 0) {
@@ -482,8 +517,11 @@ ipsec_evidence_outbound(struct spinat_binder *b, uint64_t now_ms, const struct s
 				ipsec_contest_add(b, now_ms, c, m, OVERTAKEN_DB);
 		}
 	}
-	if (now_ms - m->sent_ms >= ONSET_MS)
-		onset(b, now_ms, m, so->peer != NULL);
+	m->dense = is_dense(&m->rhythm, now_ms);
+	m->clock = is_clock(&m->rhythm, &m->marks, now_ms);
+	m->marked = m->clock && ipsec_marks_uniform(&m->marks);
+	if (m->marked && odd ? now_ms - m->marks.rhythm.last_ms >= ONSET_MS : silence)
+		onset(b, now_ms, m, so->peer != NULL, m->marked && odd);
 	m->sent_ms = now_ms;
 }
 

@@ -111,7 +111,8 @@ shown(const struct contest *c, const struct candidate *x)
 {
 	const double odds = likelihood(x->answers_db) * likelihood(x->replies_db) *
 			    ipsec_coincidence_odds(&x->answers) *
-			    ipsec_coincidence_odds(&x->replies);
+			    ipsec_coincidence_odds(&x->replies) *
+			    ipsec_coincidence_odds(&x->mark_replies);
 
 	return ipsec_rhythm_same(&c->rhythm, &x->member->rhythm) ? RTE_MIN(odds, SAME_PACE) : odds;
 }

@@ -72,7 +72,7 @@ play_newest_fails(struct sim *s)
 	s->conf->realms[0].ambiguity = SPINAT_AMBIGUITY_NEWEST;
 	play_two_clients(s);
 	s->conf->realms[0].ambiguity = ambiguity;
-	kit_expect_failed("the rule \"newest\" passes T3: T3 proves nothing");
+	kit_expect_failed("the rule 'newest' passes T3: T3 proves nothing");
 }
 
 void
