@@ -80,6 +80,25 @@ def test_nat_traversal(scenario: MakeScenario) -> None:
     assert all(count.complete for count in counts.values())
 
 
+def test_ike_alone_on_4500(scenario: MakeScenario) -> None:
+    """MOBIKE peers that see no NAT: IKE begins on port 500 and goes on on 4500, ESP is native. What
+    says whose an SPI is, is said on 4500."""
+    tunnels = start(scenario, 2, "strongswan", "strongswan", mobike=True)
+    running = traffic(tunnels)
+    for daemon in tunnels.clients:
+        daemon.rekey_child("g")
+    counts = running.during(3)
+    show("IKEv2, 2 strongswan clients, IKE on port 4500, ESP", counts)
+    made = tunnels.scenario
+    lines = account(made)
+    packets = made.outside.packets()
+    assert {p.proto for p in packets} == {ESP, UDP}
+    assert {500, 4500} == {p.ports[1] for p in packets if p.proto == UDP and p.dst == GATEWAY}
+    told = made.box.telemetry.ike()
+    assert [(row["natt"], row["esp_in_udp"]) for row in told] == [(1, 0)] * 2, told
+    assert all(x.complete for x in (*counts.values(), *lines.values()))
+
+
 @pytest.mark.parametrize("by", ["client", "gateway"])
 @pytest.mark.parametrize("kind", ["libreswan", "strongswan"])
 def test_rekey(scenario: MakeScenario, kind: str, by: str) -> None:

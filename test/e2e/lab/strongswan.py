@@ -23,7 +23,7 @@ CONNECTION = """
 		local_addrs = {host.outer}
 		remote_addrs = {remote}
 		rekey_time = {ike_seconds}s
-		mobike = no
+		mobike = {mobike}
 		proposals = aes256-sha256-modp2048
 		local {{ auth = psk
 			id = @{host.name} }}
@@ -53,12 +53,19 @@ class StrongSwan:
         version: int = 2,
         child_seconds: int = 3600,
         ike_seconds: int = 7200,
+        mobike: bool = False,
     ) -> None:
-        """peers: each with the address under which it is reached, %any where it comes by itself."""
+        """peers: each with the address under which it is reached, %any where it comes by itself.
+        mobike: IKE moves to port 4500, whether there is NAT or not (RFC 4555 3.3)."""
         self.host = host
-        seconds = {"child_seconds": child_seconds, "ike_seconds": ike_seconds}
+        options = {
+            "version": version,
+            "child_seconds": child_seconds,
+            "ike_seconds": ike_seconds,
+            "mobike": "yes" if mobike else "no",
+        }
         connections = "".join(
-            CONNECTION.format(host=host, peer=p, remote=remote, version=version, **seconds)
+            CONNECTION.format(host=host, peer=p, remote=remote, **options)
             for p, remote in peers.items()
         )
         host.write("/etc/strongswan.conf", DAEMON_CONFIG)
