@@ -72,7 +72,7 @@ spinat_ike_session(struct spinat_worker *w, const struct spinat_slot *s, struct 
 	seen.what = read_payload(s, seen.natt, &seen.hdr);
 	if (seen.what == SPINAT_IKE_UDP_NONE)
 		return;
-	/* where the note finds no room, the next packet tells it */
+	/* where the note found no room, the next packet of ESP tells it */
 	if (tell(w, &seen) && seen.what != SPINAT_IKE_UDP_KEEPALIVE)
 		note_esp(f, seen.what == SPINAT_IKE_UDP_ESP);
 }
