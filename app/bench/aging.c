@@ -40,5 +40,10 @@ bench_age_out(struct bench_rig *r, struct bench_samples *s)
 		/* nobody reads what has ended any more */
 		rte_rcu_qsbr_quiescent(r->engine->qsbr, r->worker->id);
 	}
+	/* the flows wait in two lots at most */
+	for (unsigned int lot = 0; lot < 2; lot++) {
+		spinat_table_reclaim(nat->table, nat->table->capacity);
+		rte_rcu_qsbr_quiescent(r->engine->qsbr, r->worker->id);
+	}
 	spinat_table_reclaim(nat->table, nat->table->capacity);
 }

@@ -2,6 +2,7 @@
  * Copyright (c) 2026 the spinat authors
  */
 #include <inttypes.h>
+#include <netinet/in.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -28,6 +29,7 @@
 #define ROUNDS 16
 #define RECORD_LINES (1u << 18)
 #define MAX_GROUPS 256
+#define SWEEP 512 /* flows looked at in a round, as in a millisecond */
 /* A millisecond never passes by itself: so long it takes, TSC cycles. */
 #define MILLISECOND (UINT64_C(1) << 50)
 
@@ -40,9 +42,11 @@ static const struct phase {
 	bool roam; /* packets of one SA come to any worker, as no RSS does it */
 	bool seconds; /* a second passes in every round */
 	bool opening; /* the first worker makes new flows of its own */
+	bool ending; /* its sweep ends them */
 } phases[] = {
 	{.name = "established"},
 	{.name = "opening", .opening = true},
+	{.name = "ending", .ending = true},
 	{.name = "roaming", .roam = true},
 	{.name = "seconds", .seconds = true},
 };
@@ -167,6 +171,30 @@ fill_new(struct rig *r, struct bench_lane *lane)
 	}
 }
 
+/* Makes the flows that were opened old enough to end; the sweep goes there first. */
+static void
+grow_old(struct rig *r)
+{
+	struct bench_lanes *l = &r->lanes;
+	struct spinat_nat *nat = l->engine->workers[0]->nat;
+
+	nat->sweep_at = nat->table->high;
+	for (uint32_t i = r->established; i < r->opened; i++) {
+		const struct bench_step s = bench_plan_step(&l->flows[i], i, SPINAT_OUT, false);
+		const struct spinat_key key = {.src = s.src,
+			.dst = s.dst,
+			.ports = s.ports,
+			.proto = IPPROTO_UDP,
+			.dir = SPINAT_OUT};
+		struct spinat_flow *f = spinat_table_find(nat->table, &key);
+
+		if (f == NULL)
+			continue; /* of another owner, which none was opened of */
+		f->last_seen = 0;
+		nat->sweep_at = RTE_MIN(nat->sweep_at, spinat_table_index(nat->table, f));
+	}
+}
+
 static int
 run_lane(void *arg)
 {
@@ -181,6 +209,8 @@ run_lane(void *arg)
 			bench_lane_fill(lane);
 		if (r->phase->seconds)
 			lane->worker->tick_tsc -= 1000 * MILLISECOND;
+		if (r->phase->ending && lane->id == 0)
+			lane->worker->sweep_left = SWEEP;
 		pthread_barrier_wait(&r->barrier);
 		bench_record_to(&r->record[lane->id]);
 		while (bench_lane_waiting(lane) > 0)
@@ -211,6 +241,8 @@ name(const struct bench_lanes *l, uintptr_t address, char *text, size_t size)
 		snprintf(text, size, "packet buffers");
 	if (is_within(address, e, sizeof(*e)))
 		snprintf(text, size, "engine");
+	if (is_within(address, e->qsbr, rte_rcu_qsbr_get_memsize(SPINAT_MAX_WORKERS + 1)))
+		snprintf(text, size, "RCU");
 	if (is_within(address, e->snapshot, sizeof(*e->snapshot)))
 		snprintf(text, size, "snapshot");
 	for (unsigned int i = 0; i < l->n; i++) {
@@ -287,7 +319,7 @@ received(const struct bench_lanes *l)
 }
 
 static int
-print_phase(const struct rig *r, uint64_t packets)
+print_phase(const struct rig *r, uint64_t packets, uint64_t ended)
 {
 	static struct group groups[MAX_GROUPS];
 	unsigned int n = 0;
@@ -303,9 +335,10 @@ print_phase(const struct rig *r, uint64_t packets)
 		fprintf(stderr, "spinat-lines: %u accesses had no room\n", lost);
 		return -1;
 	}
-	printf("{\"phase\": \"%s\", \"workers\": %u, \"packets\": %" PRIu64 ", \"lines\": %u, "
-	       "\"shared\": [",
-		r->phase->name, r->lanes.n, packets, lines);
+	printf("{\"phase\": \"%s\", \"workers\": %u, \"packets\": %" PRIu64 ", \"ended\": %" PRIu64
+	       ", "
+	       "\"lines\": %u, \"shared\": [",
+		r->phase->name, r->lanes.n, packets, ended, lines);
 	for (unsigned int i = 0; i < n; i++)
 		printf("%s{\"what\": \"%s\", \"lines\": %u, \"writes\": %u, \"writer\": %" PRIuPTR
 		       ", \"other\": %" PRIuPTR ", \"other_writes\": %s}",
@@ -315,15 +348,34 @@ print_phase(const struct rig *r, uint64_t packets)
 	return 0;
 }
 
+/* What is old has ended, and is free again, before the next phase. */
+static void
+settle(struct bench_lanes *l)
+{
+	for (unsigned int lot = 0; lot <= 2; lot++) {
+		for (unsigned int i = 0; i < l->n; i++) {
+			struct spinat_worker *w = l->lane[i]->worker;
+
+			w->sweep_left = 0;
+			spinat_nat_sweep(w->nat, w->snap->conf, w->now_s, w->nat->table->capacity);
+		}
+		poll_all(l);
+	}
+}
+
 static int
 run_phase(struct rig *r, const struct phase *phase)
 {
 	struct bench_lanes *l = &r->lanes;
-	const uint64_t before = received(l);
+	const struct spinat_nat *nat = l->engine->workers[0]->nat;
+	const uint64_t before = received(l), expired = nat->expired;
 	unsigned int lcore;
+	uint64_t ended;
 
 	r->phase = phase;
 	draw(r);
+	if (phase->ending)
+		grow_old(r);
 	for (unsigned int i = 0; i < l->n; i++)
 		bench_record_clear(&r->record[i]);
 	pthread_barrier_init(&r->barrier, NULL, l->n);
@@ -332,9 +384,11 @@ run_phase(struct rig *r, const struct phase *phase)
 	RTE_LCORE_FOREACH_WORKER(lcore)
 		rte_eal_wait_lcore(lcore);
 	pthread_barrier_destroy(&r->barrier);
+	ended = nat->expired - expired;
+	settle(l);
 	if (bench_lanes_verify(l, phase->name) != 0)
 		return -1;
-	return print_phase(r, received(l) - before);
+	return print_phase(r, received(l) - before, ended);
 }
 
 static int
@@ -346,7 +400,11 @@ run(struct bench_box *box, struct spinat_conf *conf)
 		return -1;
 	r.lanes.engine->tsc_per_ms = MILLISECOND;
 	for (unsigned int i = 0; i < box->workers; i++) {
-		r.lanes.lane[i]->worker->tick_tsc = rte_rdtsc();
+		struct spinat_worker *w = r.lanes.lane[i]->worker;
+
+		w->tick_tsc = rte_rdtsc();
+		w->now_ms = SPINAT_CLOCK_START_MS;
+		w->now_s = w->now_ms / 1000;
 		if (bench_record_create(&r.record[i], RECORD_LINES) != 0)
 			return -1;
 	}

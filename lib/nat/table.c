@@ -12,14 +12,9 @@
 #include "nat/hash.h"
 #include "nat/table.h"
 
-/* A deleted flow, which readers may still be looking at. */
-struct spinat_retired {
-	uint64_t token;
-	uint32_t flow;
-};
-
-/* An eighth of the table, and more than a sweep deletes in the longest grace period that is still
- * normal (a loop of 64 packets a port); deleting pauses while it is full. */
+/* Deleted flows that readers may still be looking at: an eighth of the table, and more than a sweep
+ * deletes in the longest grace period that is still normal (a loop of 64 packets a port); deleting
+ * pauses while it is full. */
 #define RETIRED_MIN 256u
 #define RETIRED_MAX 65536u
 #define NO_VALUE UINT32_MAX /* of the index: the capacity is less than half of that */
@@ -234,31 +229,31 @@ spinat_table_prefetch(const struct spinat_table *t, const struct spinat_flow *f)
 int
 spinat_table_remove(struct spinat_table *t, struct spinat_flow *f)
 {
-	struct spinat_retired *r;
-
 	if (!can_retire(t))
 		return -EAGAIN;
-	r = &t->retired[t->retired_head++ & t->retired_mask];
-	r->flow = spinat_table_index(t, f);
+	t->retired[t->retired_head++ & t->retired_mask] = spinat_table_index(t, f);
 	for (int dir = 0; dir < 2; dir++)
 		if (f->flags & key_flag(dir))
 			spinat_index_del(&t->index, hash_of(f, dir), value_of(t, f, dir));
-	r->token = rte_rcu_qsbr_start(t->qsbr);
 	f->type = SPINAT_FLOW_FREE;
 	t->used--;
 	return 0;
 }
 
+/* Flows wait for their grace period together: a token is a write to a line that all workers read. */
 void
 spinat_table_reclaim(struct spinat_table *t, unsigned int n)
 {
-	for (; n > 0 && t->retired_tail != t->retired_head; n--) {
-		struct spinat_retired *r = &t->retired[t->retired_tail & t->retired_mask];
-
-		if (rte_rcu_qsbr_check(t->qsbr, r->token, false) != 1)
+	for (; n > 0; n--) {
+		if (t->retired_tail == t->batch) {
+			if (t->batch == t->retired_head)
+				return;
+			t->batch = t->retired_head;
+			t->token = rte_rcu_qsbr_start(t->qsbr);
+		}
+		if (rte_rcu_qsbr_check(t->qsbr, t->token, false) != 1)
 			return;
-		give_back(t, &t->flows[r->flow]);
-		t->retired_tail++;
+		give_back(t, &t->flows[t->retired[t->retired_tail++ & t->retired_mask]]);
 	}
 }
 

@@ -31,8 +31,10 @@ struct spinat_table {
 	uint32_t n_free;
 	uint32_t
 		free; /* last index given back, plus one; the one before in its `mapping`; 0: none */
-	struct spinat_retired *retired; /* FIFO of what waits for its grace period */
+	uint32_t *retired; /* FIFO of indices that are used again after a grace period */
 	uint32_t retired_mask, retired_head, retired_tail;
+	uint32_t batch; /* those before it have a token, those behind it none yet */
+	uint64_t token; /* of the grace period that the former wait for */
 };
 
 /**

@@ -15,7 +15,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 BUILD = Path(os.environ.get("SPINAT_BIN", str(ROOT / "build" / "app" / "spinat"))).parents[1]
-PHASES = ["established", "opening", "roaming", "seconds"]
+PHASES = ["established", "opening", "ending", "roaming", "seconds"]
 FLOWS = 16384  # established
 
 
@@ -50,6 +50,14 @@ def test_new_flows_share_only_the_index_that_they_are_found_by(
         phases: list[dict[str, Any]]) -> None:
     for phase in (p for p in phases if p["phase"] == "opening"):
         assert {what for what, _ in writers(phase)} == {"index"}
+
+
+def test_flows_that_end_wait_together(phases: list[dict[str, Any]]) -> None:
+    for phase in (p for p in phases if p["phase"] == "ending"):
+        grace = [s for s in phase["shared"] if s["what"] == "RCU"]
+        assert {what for what, _ in writers(phase)} == {"index", "RCU"}
+        assert phase["ended"] >= 1024
+        assert sum(s["writes"] for s in grace) < phase["ended"] / 16
 
 
 def test_a_second_shares_each_flow_once(phases: list[dict[str, Any]]) -> None:

@@ -26,6 +26,9 @@ EXPECTED = {
     "established": [],
     # the first worker makes flows, the others look for theirs in its index
     "opening": [("index", "put"), ("index", "spinat_index_add")],
+    # its sweep ends them; a grace period for all that a turn has ended
+    "ending": [("index", "spinat_index_del"), ("RCU", "rte_rcu_qsbr_start"),
+               ("RCU", "rte_rcu_qsbr_quiescent")],
     # the time that a flow was last seen at: written once a second, read by its owner's sweep
     "seconds": [("flows", "touch")],
     # an SA's packets come to all workers, which no RSS does: its counts are shared. Were they not
