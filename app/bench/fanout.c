@@ -8,8 +8,9 @@
 
 #include "fanout.h"
 
-/* A burst and all copies of it, as many as a client's device takes at once. */
-#define COPIES_MAX (SPINAT_BURST * SPINAT_FANOUT_MAX)
+/* Packets sent at once, and copies of them: of 16 candidates each, no more than a ring takes. */
+#define PACKETS 32
+#define COPIES_MAX (PACKETS * SPINAT_FANOUT_MAX)
 
 static int
 fail(const struct bench_rig *r, const char *what)
@@ -56,7 +57,7 @@ burst(struct bench_rig *r, uint32_t first, uint32_t n, struct bench_samples *s)
 {
 	const unsigned int candidates = r->work->candidates;
 	struct rte_ring *ring = r->tx[SPINAT_OUT];
-	struct bench_step steps[SPINAT_BURST];
+	struct bench_step steps[PACKETS];
 	struct rte_mbuf *out[COPIES_MAX];
 	bool seen[COPIES_MAX] = {false};
 	uint32_t copies, client;
@@ -96,8 +97,8 @@ round_of_all(struct bench_rig *r, struct bench_samples *s)
 	const uint32_t gateways = r->n_flows / r->work->candidates;
 
 	r->epoch++;
-	for (uint32_t i = 0; i < gateways; i += SPINAT_BURST)
-		if (burst(r, i, RTE_MIN(gateways - i, (uint32_t)SPINAT_BURST), s) != 0)
+	for (uint32_t i = 0; i < gateways; i += PACKETS)
+		if (burst(r, i, RTE_MIN(gateways - i, (uint32_t)PACKETS), s) != 0)
 			return -1;
 	return 0;
 }
