@@ -109,7 +109,8 @@ def test_testpmd_over_memif(tmp_path: Path) -> None:
                               stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
                               start_new_session=True) as bench:
             try:
-                wait("nothing comes back", lambda: received(gen) > 1000 or bench.poll() is not None)
+                wait("nothing comes back", lambda: min(received(gen), received(peer)) > 1000
+                     or bench.poll() is not None)
             finally:
                 # as from a terminal: it ends with what it has
                 os.killpg(bench.pid, signal.SIGINT)
