@@ -41,6 +41,7 @@ class Peers:
         marker = NON_ESP_MARKER if port == NATT_PORT else b""
         for outward, message in messages:
             (self.out if outward else self.back)(marker + message, port)
+        self.lab.settle()  # where workers tell each other, it is told
 
     def float(self) -> None:
         """IKE_SA_INIT on 500, IKE_AUTH on 4500."""
@@ -51,6 +52,7 @@ class Peers:
     def esp_in_udp(self) -> None:
         self.out(bytes(self.tunnel.outbound()[0])[20:])
         self.back(bytes(self.tunnel.inbound(POOL)[0])[20:])
+        self.lab.settle()
 
     def esp_out(self) -> None:
         packet, text = self.tunnel.outbound()
@@ -66,6 +68,7 @@ class Peers:
         assert self.lab.in_port.waiting() == []
 
     def row(self) -> dict[str, object]:
+        self.lab.settle()
         (row,) = self.lab.app.telemetry.ike(client=self.client, remote=self.gateway)
         return row
 
