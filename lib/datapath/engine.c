@@ -69,8 +69,8 @@ buffers_wanted(const struct spinat_conf *conf)
 	uint32_t n = conf->limits.buffers;
 
 	if (n == 0)
-		n = conf->workers *
-			    (conf->n_devices * 4096u + conf->limits.fragments_held + RING_SIZE) +
+		n = conf->workers * (conf->n_devices * 4096u + conf->limits.fragments_held +
+					    SPINAT_HELD_MAX + RING_SIZE) +
 		    RING_SIZE;
 	return rte_align32pow2(n) - 1;
 }
@@ -155,6 +155,9 @@ create_worker(struct spinat_engine *e, uint16_t id, unsigned int lcore,
 	w->binder = spinat_binder_create(name, &binder, &ops);
 	if (w->binder == NULL)
 		return fail(err, "the SPI bindings (limits.bindings, limits.ike)");
+	w->kept = spinat_kept_create(socket);
+	if (w->kept == NULL)
+		return fail(err, "the packets that wait for their owner");
 	w->ike_ports = spinat_ike_ports_create(socket);
 	if (w->ike_ports == NULL)
 		return fail(err, "the ports of IKE");
@@ -248,6 +251,7 @@ free_worker(struct spinat_worker *w)
 		rte_pktmbuf_free(m);
 	rte_ring_free(w->in);
 	spinat_frag_free(w->frags);
+	rte_free(w->kept);
 	spinat_ike_ports_free(w->ike_ports);
 	spinat_binder_free(w->binder);
 	spinat_nat_free(w->nat);

@@ -85,6 +85,8 @@ const struct spinat_binder_ops spinat_shortcut_ops = {
 	.remove = shortcut_remove,
 	.last_used = shortcut_last_used,
 	.count = shortcut_count,
+	.late = spinat_kept_late,
+	.forget = spinat_kept_forget,
 	.ambiguous = spi_ambiguous,
 	.renew = spinat_outside_renew,
 };
@@ -107,6 +109,8 @@ describe(const struct spinat_slot *s, struct spinat_ipsec_pkt *p)
 		.proto = meta->key.proto,
 		.ttl = meta->ttl,
 		.dscp = ip->type_of_service >> 2,
+		/* the other fragments go where the first one goes now */
+		.may_wait = !(meta->flags & SPINAT_META_FRAG),
 	};
 }
 
@@ -277,6 +281,8 @@ spinat_decide_ipsec_in(struct spinat_worker *w, struct spinat_slot *s, struct sp
 		spinat_binder_ike_inbound(w->binder, conf, w->now_ms, &p, &hdr, &d);
 	else
 		d.drop = SPINAT_DROP_IKE_SHORT;
+	if (d.hold != 0)
+		spinat_keep(w, s, d.hold);
 	v->drop = d.drop;
 	for (unsigned int i = 0; d.drop == SPINAT_DROP_NONE && i < d.n; i++)
 		spinat_verdict_flow(

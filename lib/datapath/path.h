@@ -187,6 +187,16 @@ void spinat_outside_renew(void *ctx, struct spinat_client client, rte_be32_t out
 /** The same, told by another worker. Takes the mbuf. */
 void spinat_outside_renewed(struct spinat_worker *w, struct rte_mbuf *m);
 
+/* late.c */
+/** Keeps a copy of an inbound packet, not translated yet, under the number that the binder gave. */
+void spinat_keep(struct spinat_worker *w, const struct spinat_slot *s, uint32_t hold);
+/** A kept packet goes to these clients as well. @param ctx struct spinat_worker */
+void spinat_kept_late(void *ctx, uint32_t hold, const struct spinat_client *to, unsigned int n);
+/** It goes to nobody else. @param ctx struct spinat_worker */
+void spinat_kept_forget(void *ctx, uint32_t hold);
+/** Room for kept packets of one worker, none yet; NULL without memory. Freed by rte_free. */
+struct spinat_slot *spinat_kept_create(int socket);
+
 /* icmp_path.c */
 void spinat_icmp_error_out(struct spinat_worker *w, struct spinat_slot *s);
 void spinat_icmp_error_in(struct spinat_worker *w, struct spinat_slot *s);

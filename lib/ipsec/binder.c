@@ -444,6 +444,7 @@ spinat_binder_sweep(struct spinat_binder *b, const struct spinat_conf *conf, uin
 	uint32_t total = b->n_spis_max + b->n_ikes_max + b->n_members_max;
 
 	ipsec_called(b, conf, now_ms);
+	ipsec_hold_expire(b, now_ms);
 	if (b->generation != conf->generation) {
 		b->generation = conf->generation;
 		b->validate_left = total;

@@ -33,6 +33,8 @@ struct spinat_binder;
 
 /** Copies of one packet at most. */
 #define SPINAT_FANOUT_MAX 64
+/** Packets that a binder may ask its caller to keep at once, a power of two. */
+#define SPINAT_HELD_MAX 1024
 
 struct spinat_client {
 	rte_be32_t addr;
@@ -73,6 +75,10 @@ struct spinat_binder_ops {
 	uint64_t (*last_used)(void *ctx, uint32_t handle);
 	/** Packets and bytes that have gone through a shortcut so far. */
 	void (*count)(void *ctx, uint32_t handle, uint64_t *packets, uint64_t *bytes);
+	/** A packet that was kept by decision (see hold there) goes to these clients too. */
+	void (*late)(void *ctx, uint32_t hold, const struct spinat_client *to, unsigned int n);
+	/** It goes to no others: it needs not be kept any longer. */
+	void (*forget)(void *ctx, uint32_t hold);
 	/** An inbound SPI turned out to be undecidable: an operator may decide. NULL: nobody listens. */
 	void (*ambiguous)(void *ctx, const struct spinat_ambiguous *a);
 	/** A client has IPsec state with its outside address, said once a minute. NULL: nobody asks. */
@@ -98,13 +104,16 @@ struct spinat_ipsec_pkt {
 	uint8_t proto; /* IPPROTO_ESP, IPPROTO_AH; IPPROTO_UDP for IKE */
 	uint8_t ttl;
 	uint8_t dscp;
+	bool may_wait; /* inbound: the caller can keep the packet, and deliver it later as well */
 };
 
 /** Where a packet goes. */
 struct spinat_ipsec_decision {
 	enum spinat_drop drop; /* SPINAT_DROP_NONE, or why it goes nowhere */
 	unsigned int n; /* inbound: receivers, 1 = no copies; outbound: 1 when it may go out */
-	struct spinat_client to[SPINAT_FANOUT_MAX]; /* inbound: who gets it */
+	struct spinat_client to[SPINAT_FANOUT_MAX]; /* inbound: who gets it now */
+	uint32_t hold; /* not 0: the packet is to be kept under this number, 1 to SPINAT_HELD_MAX,
+			* until it is forgotten: others may turn out to need it */
 	rte_be32_t
 		outside; /* outbound: the P to write: what the caller gave, or, while older state of
 			       this client with this gateway lives on another P, that one */

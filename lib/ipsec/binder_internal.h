@@ -181,6 +181,7 @@ struct candidate {
 	uint64_t asked_ms; /* sent something that has not been answered on this SPI; 0: nothing */
 	double ask_share; /* how likely that was something that is answered at all */
 	bool mark_asked; /* it or the SPI is a stream where only unusual sizes count */
+	uint16_t got; /* which of the contest's held packets */
 	uint8_t agree; /* agreeing events */
 	bool paid; /* its credit was spent before the SPI came into doubt */
 	bool waiting; /* had a copy, was silent before: an answer would be evidence */
@@ -188,9 +189,22 @@ struct candidate {
 
 TAILQ_HEAD(contest_list, contest);
 
+/* A packet that the caller keeps, as it may have missed its owner. */
+struct held {
+	TAILQ_ENTRY(held) next; /* of its contest */
+	struct contest *contest; /* NULL: free */
+	uint64_t at_ms;
+	uint16_t bit; /* of it, in struct candidate's got */
+	bool onset;
+};
+TAILQ_HEAD(held_list, held);
+
 struct contest {
 	TAILQ_ENTRY(contest) next; /* of its group, or of the free list */
 	struct spi *spi;
+	struct held_list held; /* oldest first */
+	uint16_t held_bits;
+	uint16_t holding; /* bit of the packet in hand, where it is kept */
 	unsigned int n;
 	unsigned int rotate;
 	struct rhythm rhythm;
@@ -205,6 +219,7 @@ struct contest {
 	bool fresh; /* the SPI was seen from its first packets on */
 	bool had_rival; /* there was more than one candidate at some time */
 	bool inquiry; /* it is confirmed, and doubted again */
+	double left_out_db; /* the best prior for which there was no room */
 	struct candidate cand[CANDIDATES_MAX]; /* best first */
 };
 
@@ -330,6 +345,8 @@ struct spinat_binder {
 	uint32_t salt;
 	struct spinat_binder_stats stats;
 	uint32_t seen[SEEN_SLOTS]; /* SPIs that were refused a contest */
+	uint32_t held_head, held_tail;
+	struct held held[SPINAT_HELD_MAX]; /* a ring */
 };
 
 /* --- index.c: one hash for everything but IKE SAs ----------------------------------------------- */
@@ -387,6 +404,8 @@ void ipsec_credit_spend(struct member *m, uint64_t now_ms, struct spi *si);
 uint64_t ipsec_credit_gap(const struct member *m, uint64_t now_ms, bool fresh);
 /** When its newest credit was opened, or the outbound SPI of it was first seen. */
 uint64_t ipsec_credit_newest(const struct member *m);
+/** When its oldest credit was opened; UINT64_MAX where it has none. */
+uint64_t ipsec_credit_oldest(const struct member *m);
 /** The CREATE_CHILD_SA turned out to have rekeyed the IKE SA. */
 void ipsec_credit_cancel_child(struct member *m, uint64_t now_ms);
 void ipsec_credit_drop(struct member *m, unsigned int i);
@@ -454,13 +473,41 @@ void ipsec_contest_inbound(struct spinat_binder *b, const struct spinat_conf *co
 /** The member can not be the owner any more (NAT-T, gone). */
 void ipsec_contest_forget(struct spinat_binder *b, struct member *m);
 void ipsec_contest_free(struct spinat_binder *b, struct contest *c);
-/** A member may own it as well. */
-void ipsec_contest_add(struct spinat_binder *b, uint64_t now_ms, struct contest *c,
-	struct member *m, double prior_db);
+/** How many of the best must get a packet so that this share of the belief at most goes without. */
+unsigned int ipsec_contest_receivers(const struct contest *c, double miss);
+/** The share that may go without it in the end. */
+double ipsec_contest_miss(const struct contest *c);
+/** Takes the copies from what a packet, an SPI, a gateway and the box may cost, if all are left. */
+bool ipsec_take_copies(
+	struct spinat_binder *b, const struct contest *c, uint64_t now_ms, unsigned int n);
 /** No evidence decides: whoever listens is told, once an SPI. */
 void ipsec_contest_tell(const struct spinat_binder *b, const struct contest *c);
 /** Drops who can not own it any more, sorts the rest, settles where the evidence is enough. */
 void ipsec_contest_review(struct spinat_binder *b, uint64_t now_ms, struct contest *c);
+
+/* --- candidates.c: who may own an SPI ---------------------------------------------------------------- */
+
+/** A member may own it as well. */
+void ipsec_contest_add(struct spinat_binder *b, uint64_t now_ms, struct contest *c,
+	struct member *m, double prior_db);
+/** Who may own an SPI that has just come: with a credit, if it is fresh; else any live one. */
+void ipsec_contest_gather(struct spinat_binder *b, uint64_t now_ms, struct contest *c);
+/** Those for whom there was no room come in where candidates have been ruled out. */
+void ipsec_contest_widen(struct spinat_binder *b, uint64_t now_ms, struct contest *c);
+
+/* --- hold.c: packets that may have missed their owner ------------------------------------------------ */
+
+#define MISS_NOW 2e-2 /* share of the belief that may have to wait for a packet */
+
+/** Keeps the packet in hand, which those of the best that MISS_NOW asks for get at once (their got is
+ * to be set). Returns its number, or 0: nobody else can be the owner. */
+uint32_t ipsec_hold(struct spinat_binder *b, uint64_t now_ms, struct contest *c);
+/** The belief has changed: who may be the owner now gets what was kept. */
+void ipsec_hold_review(struct spinat_binder *b, uint64_t now_ms, struct contest *c);
+/** The contest ends. */
+void ipsec_hold_forget(struct spinat_binder *b, struct contest *c);
+/** Ends what has been kept long enough. */
+void ipsec_hold_expire(struct spinat_binder *b, uint64_t now_ms);
 
 /** Begins every call: the configuration to go by, and when the first was. */
 void ipsec_called(struct spinat_binder *b, const struct spinat_conf *conf, uint64_t now_ms);
@@ -476,6 +523,8 @@ double ipsec_db(double ratio);
 double ipsec_odds(double db);
 /** What an SPI claims of a member's credits changes. */
 void ipsec_claim_change(struct member *m, double from, double to);
+/** What is left of a candidate's credits beside what other SPIs claim of them, 0 to 1. */
+double ipsec_match_vacancy(const struct candidate *x);
 /** Drops who can not own it any more, weighs the rest, best first. */
 void ipsec_match_rank(struct contest *c);
 /** The credit of a candidate that had spent it for this SPI is open again. */
@@ -530,8 +579,8 @@ void ipsec_evidence_outbound(
 	struct spinat_binder *b, uint64_t now_ms, const struct spi *so, uint32_t len, bool is_new);
 /** A packet of a contested SPI arrived, so many bytes, before it is delivered. */
 void ipsec_evidence_inbound(struct contest *c, uint64_t now_ms, uint32_t len);
-/** The candidate gets a copy. */
-void ipsec_evidence_copy(const struct contest *of, struct candidate *c, uint64_t now_ms);
+/** The candidate gets a copy. @param onset of a packet that says something by its time */
+void ipsec_evidence_copy(struct candidate *c, uint64_t now_ms, bool onset);
 /** How likely what came now answers what went out so long ago, per millisecond. */
 double ipsec_evidence_reply_density(const struct group *g, uint64_t took_ms);
 /** A request was answered after so long. */

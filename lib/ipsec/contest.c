@@ -16,9 +16,9 @@
  * the credit is spent and the flow table takes over.
  */
 
-#define MISS 2e-3 /* share of the belief that may go without a copy */
-#define FEW 16 /* candidates: copies cost little, */
-#define MISS_FEW 1e-5 /* and leave out less */
+#define FEW 16 /* candidates: copies cost little, and leave out less */
+#define MISS 1e-3 /* share of the belief that may go without a copy, */
+#define MISS_FEW 1e-5 /* and where candidates are few */
 #define SOLE 1e-1 /* the belief in "nobody" that the only candidate may leave */
 #define LEAD 1e-3 /* the belief that a settlement may leave to all the others together */
 #define SURE 1e-5 /* and with this little it is confirmed soon */
@@ -27,8 +27,6 @@
 #define GUARD_MS 1000 /* so long a settled one goes to its rivals as well */
 #define WATCH_MIN_MS 5000 /* two that began in step look alike for a while */
 #define WATCH_MS 10000 /* else it is confirmed after so long without contradiction */
-
-#define WORTH_LIVE -30.0 /* a client with ESP, all of whose inbound SPIs are known */
 
 #define ALONE_DB 6.0 /* who alone gets the packets can not win much by answers to them */
 #define SHOWN_DB 15.0 /* and so much they must say */
@@ -40,34 +38,6 @@
 #define TTL_SLACK 3 /* routes change, but seldom by more hops */
 #define CONTEST_WAIT_MS 1000 /* one packet, and no other in this time: may be replaced */
 
-void
-ipsec_contest_add(struct spinat_binder *b, uint64_t now_ms, struct contest *c, struct member *m,
-	double prior_db)
-{
-	unsigned int i;
-
-	for (i = 0; i < c->n; i++)
-		if (c->cand[i].member == m)
-			return;
-	if (c->n == CANDIDATES_MAX) {
-		/* Best first, but for what was added since the last ranking: good enough. */
-		if (c->cand[c->n - 1].prior_db >= prior_db)
-			return;
-		ipsec_match_remove(c, c->n - 1);
-	}
-	for (i = c->n; i > 0 && c->cand[i - 1].prior_db < prior_db; i--)
-		c->cand[i] = c->cand[i - 1];
-	c->cand[i] = (struct candidate){
-		.member = m,
-		.prior_db = prior_db,
-		.gap_ms = ipsec_credit_gap(m, now_ms, c->fresh),
-		.answers_max_db = INFINITY,
-	};
-	c->n++;
-	m->n_contests++;
-	ipsec_member_watch(b, m, now_ms);
-}
-
 struct contest *
 ipsec_contest_new(struct spinat_binder *b, uint64_t now_ms, struct spi *s)
 {
@@ -76,47 +46,13 @@ ipsec_contest_new(struct spinat_binder *b, uint64_t now_ms, struct spi *s)
 	if (c == NULL)
 		return NULL;
 	TAILQ_REMOVE(&b->free_contests, c, next);
-	*c = (struct contest){.spi = s, .fresh = s->fresh, .opened_ms = now_ms};
+	*c = (struct contest){
+		.spi = s, .fresh = s->fresh, .opened_ms = now_ms, .left_out_db = -INFINITY};
+	TAILQ_INIT(&c->held);
 	s->contest = c;
 	TAILQ_INSERT_TAIL(&s->group->contests, c, next);
 	s->group->n_contests++;
 	return c;
-}
-
-/* Clients with a credit that another SPI claims already, or those with a free one. */
-static void
-gather_open(struct spinat_binder *b, uint64_t now_ms, struct contest *c, bool claimed)
-{
-	struct group *g = c->spi->group;
-	struct member *m;
-	unsigned int looked = 0;
-
-	TAILQ_FOREACH(m, &g->open, of_open) {
-		if ((m->big_claims >= m->n_credits) == claimed &&
-			(!claimed || c->n < CANDIDATES_MAX))
-			ipsec_contest_add(b, now_ms, c, m, ipsec_credit_score(m, now_ms, c->fresh));
-		if (++looked == SCAN_MAX)
-			return;
-	}
-}
-
-/* Who can own a fresh SPI: clients with a credit. An old one: any live client. */
-static void
-gather(struct spinat_binder *b, uint64_t now_ms, struct contest *c)
-{
-	struct member *m;
-	unsigned int looked = 0;
-
-	gather_open(b, now_ms, c, false);
-	gather_open(b, now_ms, c, true);
-	if (c->fresh)
-		return;
-	TAILQ_FOREACH(m, &c->spi->group->members, of_group) {
-		if (!m->live || ++looked == SCAN_MAX)
-			return;
-		if (m->n_credits == 0)
-			ipsec_contest_add(b, now_ms, c, m, WORTH_LIVE);
-	}
 }
 
 void
@@ -126,6 +62,7 @@ ipsec_contest_free(struct spinat_binder *b, struct contest *c)
 
 	g->full_ms = 0;
 	g->n_inquiries -= c->inquiry;
+	ipsec_hold_forget(b, c);
 	while (c->n > 0)
 		ipsec_match_remove(c, c->n - 1);
 	c->spi->contest = NULL;
@@ -289,6 +226,7 @@ ipsec_contest_review(struct spinat_binder *b, uint64_t now_ms, struct contest *c
 	const struct member *owner = c->spi->member;
 	double best, rivals;
 
+	ipsec_contest_widen(b, now_ms, c);
 	if (c->fresh)
 		ipsec_evidence_handover(c, now_ms);
 	ipsec_match_rank(c);
@@ -307,6 +245,7 @@ ipsec_contest_review(struct spinat_binder *b, uint64_t now_ms, struct contest *c
 				     : "the only client that expects an SPI");
 	else if (owner == NULL && rivals <= LEAD * best && is_proven(c))
 		settle(b, now_ms, c, "its traffic fits the SPI's");
+	ipsec_hold_review(b, now_ms, c);
 	if (c->spi->member != NULL && c->spi->second == NULL && c->spi->seq_odd >= ODD_MIN)
 		share(c);
 	if (c->spi->member != NULL && beyond_doubt(b, c, now_ms))
@@ -322,11 +261,12 @@ budget_renew(struct budget *x, uint64_t now_ms, uint32_t a_second)
 	x->left = a_second;
 }
 
-/* The copies that a packet, an SPI, a gateway and the box may cost. */
-static bool
-take_copies(
-	struct spinat_binder *b, struct group *g, struct spi *s, uint64_t now_ms, unsigned int n)
+bool
+ipsec_take_copies(struct spinat_binder *b, const struct contest *c, uint64_t now_ms, unsigned int n)
 {
+	struct group *g = c->spi->group;
+	struct spi *s = c->spi;
+
 	budget_renew(&g->copies, now_ms, b->conf->limits.copies_per_gateway);
 	budget_renew(&b->copies, now_ms, b->conf->limits.copies_per_second);
 	if (s->copies + n > b->conf->limits.copies_per_spi || g->copies.left < n ||
@@ -343,7 +283,8 @@ static void
 give(struct spinat_ipsec_decision *d, struct contest *c, unsigned int i, uint64_t now_ms)
 {
 	d->to[d->n++] = c->cand[i].member->host->client;
-	ipsec_evidence_copy(c, &c->cand[i], now_ms);
+	c->cand[i].got |= c->holding;
+	ipsec_evidence_copy(&c->cand[i], now_ms, c->onset);
 }
 
 static void
@@ -369,13 +310,11 @@ deliver_alone(struct spinat_binder *b, struct contest *c, uint64_t now_ms,
 	give(d, c, 0, now_ms);
 }
 
-/* How many of the best must get the packet so that hardly ever the owner is not among them. */
-static unsigned int
-receivers(const struct contest *c)
+unsigned int
+ipsec_contest_receivers(const struct contest *c, double miss)
 {
-	const double miss = c->n <= FEW && c->spi->member == NULL ? MISS_FEW : MISS;
 	double rest = ipsec_match_rivals(c, 1), all = c->cand[0].weight + rest;
-	unsigned int n = 1;
+	unsigned int n = RTE_MIN(c->n, 1u);
 
 	while (n < c->n && rest > miss * all)
 		rest -= c->cand[n++].weight;
@@ -391,7 +330,7 @@ deliver_copies(struct spinat_binder *b, struct contest *c, uint64_t now_ms, unsi
 	const unsigned int fixed = near == n ? n : n / 2;
 	unsigned int i;
 
-	if (!take_copies(b, c->spi->group, c->spi, now_ms, n - 1)) {
+	if (!ipsec_take_copies(b, c, now_ms, n - 1)) {
 		if (c->spi->member != NULL) {
 			give(d, c, 0, now_ms);
 			return;
@@ -443,14 +382,33 @@ is_guarded(const struct contest *c, uint64_t now_ms)
 	return c->spi->member == NULL || now_ms - c->settled_ms < GUARD_MS;
 }
 
+double
+ipsec_contest_miss(const struct contest *c)
+{
+	return c->n <= FEW && c->spi->member == NULL ? MISS_FEW : MISS;
+}
+
+/* How many of the best get the packet now; where it can be kept, others may get it later. */
+static unsigned int
+receivers(struct spinat_binder *b, uint64_t now_ms, struct contest *c,
+	const struct spinat_ipsec_pkt *p, struct spinat_ipsec_decision *d)
+{
+	if (!is_guarded(c, now_ms))
+		return 1;
+	if (!p->may_wait)
+		return ipsec_contest_receivers(c, ipsec_contest_miss(c));
+	d->hold = ipsec_hold(b, now_ms, c);
+	return ipsec_contest_receivers(c, MISS_NOW);
+}
+
 static void
 deliver(struct spinat_binder *b, const struct spinat_conf *conf, uint64_t now_ms, struct contest *c,
-	struct spinat_ipsec_decision *d)
+	const struct spinat_ipsec_pkt *p, struct spinat_ipsec_decision *d)
 {
 	enum spinat_ambiguity mode = conf->realms[c->spi->group->key.realm].ambiguity;
 	bool clear =
 		c->spi->member != NULL || ipsec_match_rivals(c, 1) <= CLEAR * c->cand[0].weight;
-	unsigned int near = is_guarded(c, now_ms) ? receivers(c) : 1;
+	unsigned int near = mode == SPINAT_AMBIGUITY_FANOUT ? receivers(b, now_ms, c, p, d) : 1;
 
 	if (c->spi->seq_odd > 0 && near == 1)
 		near = RTE_MIN(c->n, 2u);
@@ -498,7 +456,8 @@ ipsec_contest_inbound(struct spinat_binder *b, const struct spinat_conf *conf, u
 		ipsec_spi_free(b, s);
 		return;
 	}
-	deliver(b, conf, now_ms, c, d);
+	c->holding = 0;
+	deliver(b, conf, now_ms, c, p, d);
 }
 
 /* Takes an SPI that was seen once and not again: a waited-for one for a second at least. */
@@ -569,7 +528,7 @@ ipsec_contest_open(struct spinat_binder *b, const struct spinat_conf *conf, uint
 		return;
 	}
 	c = ipsec_contest_new(b, now_ms, s);
-	gather(b, now_ms, c);
+	ipsec_contest_gather(b, now_ms, c);
 	if (c->n == 0) {
 		ipsec_spi_free(b, s);
 		if (ipsec_passthrough(b, conf, g->key.realm, &d->to[0])) {

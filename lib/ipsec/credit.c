@@ -188,6 +188,12 @@ ipsec_credit_newest(const struct member *m)
 	return newest;
 }
 
+uint64_t
+ipsec_credit_oldest(const struct member *m)
+{
+	return m->n_credits > 0 ? m->credits[0].opened_ms : UINT64_MAX;
+}
+
 void
 ipsec_credit_forget_spi(struct member *m, const struct spi *s)
 {

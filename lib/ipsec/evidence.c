@@ -167,10 +167,10 @@ said_ms(const struct member *m)
 }
 
 void
-ipsec_evidence_copy(const struct contest *of, struct candidate *c, uint64_t now_ms)
+ipsec_evidence_copy(struct candidate *c, uint64_t now_ms, bool onset)
 {
 	c->got_ms = now_ms;
-	if (!of->onset)
+	if (!onset)
 		return;
 	if (c->waiting)
 		c->answers_db += ipsec_db(1.0 - answered_by(now_ms - c->copy_ms));

@@ -56,9 +56,8 @@ ipsec_claim_change(struct member *m, double from, double to)
 	m->claims += to;
 }
 
-/* What is left of a client's credits beside what other SPIs claim of them. */
-static double
-vacancy(const struct candidate *x)
+double
+ipsec_match_vacancy(const struct candidate *x)
 {
 	const struct member *m = x->member;
 	bool big = x->claim >= CLAIM_BIG;
@@ -127,7 +126,7 @@ weigh(struct contest *c)
 	for (i = 0; i < c->n; i++) {
 		x = c->cand[i];
 		x.odds = ipsec_odds(x.prior_db + x.handover_db) * shown(c, &x);
-		x.weight = x.odds * vacancy(&x);
+		x.weight = x.odds * ipsec_match_vacancy(&x);
 		c->sum += x.weight;
 		for (j = i; j > 0 && c->cand[j - 1].weight < x.weight; j--)
 			c->cand[j] = c->cand[j - 1];

@@ -6,14 +6,23 @@
 
 #include "ipsec/binder.h"
 
+/** The world keeps packets for the box; see ipsec/binder.h. */
+struct box_held_ops {
+	void (*late)(void *ctx, uint32_t hold, const struct spinat_client *to, unsigned int n);
+	void (*forget)(void *ctx, uint32_t hold);
+	void *ctx;
+};
+
 /*
  * The translator between the clients and the gateways: spinat's binder behind a flow table, or one
  * of its opponents. It is asked about every packet, as a data path would be, and speaks the words of
  * ipsec/binder.h.
  */
 struct box_ops {
-	/** NULL without memory. seed: same seed and packets, same decisions. */
-	void *(*create)(const struct spinat_conf *conf, uint64_t seed);
+	/** NULL without memory. seed: same seed and packets, same decisions. held: told of packets that
+	 * decisions want kept. */
+	void *(*create)(
+		const struct spinat_conf *conf, uint64_t seed, const struct box_held_ops *held);
 	void (*free)(void *box);
 	/** Takes over, as from a checkpoint, what the box before it knew. NULL: it keeps nothing. */
 	void (*restore)(void *box, const void *before, uint64_t now_ms);

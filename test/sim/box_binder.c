@@ -40,6 +40,7 @@ struct shortcut {
 };
 
 struct binder_box {
+	struct box_held_ops held;
 	const struct spinat_conf *conf;
 	struct spinat_binder *binder;
 	struct rte_hash *index;
@@ -115,6 +116,22 @@ count(void *ctx, uint32_t handle, uint64_t *packets, uint64_t *bytes)
 	*bytes = b->shortcuts[handle].bytes;
 }
 
+static void
+late(void *ctx, uint32_t hold, const struct spinat_client *to, unsigned int n)
+{
+	const struct binder_box *b = ctx;
+
+	b->held.late(b->held.ctx, hold, to, n);
+}
+
+static void
+forget(void *ctx, uint32_t hold)
+{
+	const struct binder_box *b = ctx;
+
+	b->held.forget(b->held.ctx, hold);
+}
+
 static struct shortcut *
 take(struct binder_box *b, uint64_t now_ms, const struct shortcut_key *key,
 	const struct spinat_ipsec_pkt *p)
@@ -142,7 +159,7 @@ box_free(void *box)
 }
 
 static void *
-box_create(const struct spinat_conf *conf, uint64_t seed)
+box_create(const struct spinat_conf *conf, uint64_t seed, const struct box_held_ops *held)
 {
 	static unsigned int serial; /* names of hashes are unique in a process */
 	struct binder_box *b = sim_alloc(sizeof(*b));
@@ -150,6 +167,8 @@ box_create(const struct spinat_conf *conf, uint64_t seed)
 		.remove = uninstall,
 		.last_used = last_used,
 		.count = count,
+		.late = late,
+		.forget = forget,
 		.ctx = b};
 	const struct spinat_binder_params params = {
 		.max_bindings = conf->limits.bindings,
@@ -168,6 +187,7 @@ box_create(const struct spinat_conf *conf, uint64_t seed)
 	char name[RTE_HASH_NAMESIZE];
 
 	b->conf = conf;
+	b->held = *held;
 	b->n_max = 2 * conf->limits.bindings;
 	b->shortcuts = sim_alloc(b->n_max * sizeof(*b->shortcuts));
 	for (uint32_t i = 0; i < b->n_max; i++)

@@ -16,7 +16,8 @@
 #define UNREPLIED_MS 60000
 
 static void *
-box_create(const struct spinat_conf *conf, uint64_t seed)
+box_create(
+	const struct spinat_conf *conf, uint64_t seed, const struct box_held_ops *held __rte_unused)
 {
 	struct pairs *ps = sim_alloc(sizeof(*ps));
 

@@ -29,7 +29,8 @@ struct gate_box {
 };
 
 static void *
-box_create(const struct spinat_conf *conf, uint64_t seed)
+box_create(
+	const struct spinat_conf *conf, uint64_t seed, const struct box_held_ops *held __rte_unused)
 {
 	struct gate_box *b = sim_alloc(sizeof(*b));
 

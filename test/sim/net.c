@@ -146,12 +146,61 @@ box_out(struct sim *s, void *object, uint64_t arg __rte_unused)
 }
 
 static void
+late(void *ctx, uint32_t hold, const struct spinat_client *to, unsigned int n)
+{
+	struct sim *s = ctx;
+	struct sim_held *h = &s->held[hold];
+	unsigned int i, got = 0;
+
+	if (h->sa == NULL)
+		sim_fail("a late copy of a packet that is not kept");
+	for (i = 0; i < n; i++)
+		got += to[i].addr == h->sa->client->id.addr &&
+		       to[i].realm == h->sa->client->id.realm;
+	score_copies(s, h->sa->binding, n - got);
+	if (got == 0)
+		return;
+	if (h->p == NULL) /* it came before its SA was up */
+		return;
+	s->score.late++;
+	sim_in(s, h->sa->client->lan_us, at_end, h->p, SIM_CLIENT);
+	h->p = NULL;
+}
+
+static void
+forget(void *ctx, uint32_t hold)
+{
+	struct sim *s = ctx;
+	struct sim_held *h = &s->held[hold];
+
+	if (h->p != NULL) {
+		score_missed(s, h->p, SPINAT_DROP_NONE);
+		packet_free(s, h->p);
+	}
+	*h = (struct sim_held){0};
+}
+
+struct box_held_ops
+net_held_ops(struct sim *s)
+{
+	return (struct box_held_ops){.late = late, .forget = forget, .ctx = s};
+}
+
+void
+net_forget_all(struct sim *s)
+{
+	for (uint32_t hold = 1; hold <= SPINAT_HELD_MAX; hold++)
+		forget(s, hold);
+}
+
+static void
 box_in(struct sim *s, void *object, uint64_t arg __rte_unused)
 {
 	struct packet *p = object;
 	struct client *c = p->client;
 	struct spinat_ipsec_decision d;
 	struct spinat_ipsec_pkt x;
+	bool got, waits;
 
 	if (c->natt) {
 		show_natt(s, p, SPINAT_IN);
@@ -159,6 +208,7 @@ box_in(struct sim *s, void *object, uint64_t arg __rte_unused)
 	} else if (p->kind == PACKET_ESP) {
 		x = net_describe(s, c, SIM_GATEWAY, p->sa->si, p->seq);
 		x.len = p->len;
+		x.may_wait = true;
 		s->box_ops->esp_in(s->box, sim_ms(s), &x, &d);
 		score_inbound(s, p, &d);
 		score_look(s, false);
@@ -167,9 +217,13 @@ box_in(struct sim *s, void *object, uint64_t arg __rte_unused)
 		s->box_ops->ike_in(s->box, sim_ms(s), &x, &p->hdr, &d);
 		score_ike_in(s, p, &d);
 	}
-	if (score_receives(&d, c))
+	got = score_receives(&d, c);
+	waits = d.hold != 0 && !got && p->sa->can_receive[SIM_CLIENT];
+	if (d.hold != 0)
+		s->held[d.hold] = (struct sim_held){p->sa, waits ? p : NULL};
+	if (got)
 		sim_in(s, c->lan_us, at_end, p, SIM_CLIENT);
-	else
+	else if (!waits)
 		packet_free(s, p);
 }
 

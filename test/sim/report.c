@@ -256,6 +256,7 @@ report_json(FILE *out, const struct sim *s)
 	fprintf(out, "  \"inbound\": %" PRIu64 ",\n  \"lost\": %" PRIu64 ",\n", f.inbound, f.lost);
 	fprintf(out, "  \"lost_before_client_sent\": %" PRIu64 ",\n", sc->lost_unseen);
 	print_lost(out, s);
+	fprintf(out, "  \"late\": %" PRIu64 ",\n", sc->late);
 	fprintf(out, "  \"early\": %" PRIu64 ",\n  \"copies\": %" PRIu64 ",\n", sc->early,
 		f.copies);
 	print_number(out, "copies_share", f.copies_share);

@@ -80,34 +80,46 @@ score_receives(const struct spinat_ipsec_decision *d, const struct client *c)
 }
 
 void
+score_copies(struct sim *s, struct binding *b, uint32_t copies)
+{
+	const uint64_t second = (s->now_us - s->begin_us) / 1000000;
+
+	b->copies += copies;
+	s->score.copies += copies;
+	if (second < SCORE_SECONDS)
+		s->score.copies_by_s[second] += copies;
+}
+
+void
+score_missed(struct sim *s, const struct packet *p, enum spinat_drop why)
+{
+	struct score *sc = &s->score;
+
+	p->sa->binding->lost++;
+	sc->lost++;
+	sc->lost_unseen += !p->client->seen;
+	sc->lost_why[why]++;
+}
+
+void
 score_inbound(struct sim *s, const struct packet *p, const struct spinat_ipsec_decision *d)
 {
 	struct score *sc = &s->score;
 	struct binding *b = p->sa->binding;
 	const bool got = score_receives(d, p->client);
-	const uint32_t copies = d->n - got;
 	const uint64_t second = (s->now_us - s->begin_us) / 1000000;
 
 	if (b->packets++ == 0)
 		b->first_us = s->now_us;
 	b->last_us = s->now_us;
-	b->copies += copies;
 	sc->inbound++;
-	sc->copies += copies;
-	if (second < SCORE_SECONDS) {
+	if (second < SCORE_SECONDS)
 		sc->inbound_by_s[second]++;
-		sc->copies_by_s[second] += copies;
-	}
-	if (got)
-		return;
-	if (!p->sa->can_receive[SIM_CLIENT]) {
-		sc->early++;
-		return;
-	}
-	b->lost++;
-	sc->lost++;
-	sc->lost_unseen += !p->client->seen;
-	sc->lost_why[d->drop]++;
+	score_copies(s, b, d->n - got);
+	if (!p->sa->can_receive[SIM_CLIENT])
+		sc->early += !got;
+	else if (!got && d->hold == 0)
+		score_missed(s, p, d->drop);
 }
 
 void

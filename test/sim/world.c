@@ -216,13 +216,14 @@ tick(struct sim *s, void *object __rte_unused, uint64_t arg __rte_unused)
 void
 sim_create(struct sim *s)
 {
+	const struct box_held_ops held = net_held_ops(s);
 	uint32_t i;
 
 	s->rng = (struct rng){s->p.seed};
 	rng_next(&s->rng);
 	s->begin_us = s->now_us = s->end_us = EPOCH_US;
 	s->rtt_us = 1000 * rng_between(&s->rng, s->p.rtt_lo_ms, s->p.rtt_hi_ms);
-	s->box = s->box_ops->create(s->conf, rng_next(&s->rng));
+	s->box = s->box_ops->create(s->conf, rng_next(&s->rng), &held);
 	if (s->box == NULL)
 		sim_fail("no memory for the box");
 	s->clients = sim_own(s, s->p.clients * sizeof(*s->clients));
@@ -235,15 +236,17 @@ sim_create(struct sim *s)
 void
 sim_restart_box(struct sim *s, bool checkpoint)
 {
+	const struct box_held_ops held = net_held_ops(s);
 	void *before = s->box;
 	uint32_t i;
 
-	s->box = s->box_ops->create(s->conf, rng_next(&s->rng));
+	s->box = s->box_ops->create(s->conf, rng_next(&s->rng), &held);
 	if (s->box == NULL)
 		sim_fail("no memory for the box");
 	if (checkpoint && s->box_ops->restore != NULL)
 		s->box_ops->restore(s->box, before, sim_ms(s));
 	s->box_ops->free(before);
+	net_forget_all(s);
 	for (i = 0; i < s->p.clients; i++)
 		s->clients[i].seen = false;
 }

@@ -220,6 +220,7 @@ struct score {
 	uint32_t n_bindings, max_bindings;
 	uint32_t look;
 	uint64_t changes, looked_us;
+	uint64_t late; /* inbound packets that their client got only after a while */
 	uint64_t inbound, lost, lost_unseen, early, copies, outbound, outbound_dropped;
 	unsigned int ike_most; /* receivers of one IKE message */
 	uint64_t ike_in, ike_lost, ike_wrong, ike_out_dropped;
@@ -227,6 +228,12 @@ struct score {
 	uint32_t inbound_by_s[SCORE_SECONDS], copies_by_s[SCORE_SECONDS];
 	uint32_t peak_bindings;
 	uint64_t ike_failed;
+};
+
+/** A packet that the box wants kept. */
+struct sim_held {
+	struct sa *sa; /* NULL: none */
+	struct packet *p; /* NULL: its client has got it, or had no SA yet */
 };
 
 struct sim {
@@ -241,6 +248,7 @@ struct sim {
 	struct client *clients;
 	struct packet *free_packets;
 	struct score score;
+	struct sim_held held[SPINAT_HELD_MAX + 1]; /* by number */
 	void *garbage; /* everything allocated, in a chain */
 };
 
@@ -280,6 +288,10 @@ sim_ms(const struct sim *s)
 struct packet *packet_new(struct sim *s, struct client *c, enum packet_kind kind);
 /** Sends and consumes. */
 void net_send(struct sim *s, struct packet *p, enum sim_side from);
+/** How a box reaches the packets that are kept for it. */
+struct box_held_ops net_held_ops(struct sim *s);
+/** The box has gone: who has not got them by now never will. */
+void net_forget_all(struct sim *s);
 /** What a box is told of a client's packet; spi and seq as given. */
 struct spinat_ipsec_pkt net_describe(const struct sim *s, const struct client *c,
 	enum sim_side from, uint32_t spi, uint32_t seq);
@@ -337,6 +349,10 @@ void score_create(struct sim *s);
 bool score_receives(const struct spinat_ipsec_decision *d, const struct client *c);
 void score_add(struct sim *s, struct sa *sa);
 void score_inbound(struct sim *s, const struct packet *p, const struct spinat_ipsec_decision *d);
+/** So many clients have got a packet that is not theirs. */
+void score_copies(struct sim *s, struct binding *b, uint32_t copies);
+/** Its client has not got an inbound packet, and never will. */
+void score_missed(struct sim *s, const struct packet *p, enum spinat_drop why);
 void score_ike_in(struct sim *s, const struct packet *p, const struct spinat_ipsec_decision *d);
 void score_retire(struct sim *s, struct sa *sa);
 /** Looks at the box's bindings where something may have changed. */

@@ -500,6 +500,7 @@ ipsec_suite(void)
 	tcase_add_test(t, spoofed_flood);
 	tcase_add_test(t, same_spi_of_two_protocols);
 	suite_add_tcase(s, t);
+	suite_add_tcase(s, test_ipsec_hold());
 	suite_add_tcase(s, test_ipsec_ike_port());
 	suite_add_tcase(s, test_ipsec_order());
 	suite_add_tcase(s, test_ipsec_outside());

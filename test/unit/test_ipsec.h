@@ -7,6 +7,7 @@
 #include <check.h>
 
 /* Cases of the binder's test that have a file of their own. */
+TCase *test_ipsec_hold(void);
 TCase *test_ipsec_ike_port(void);
 TCase *test_ipsec_order(void);
 TCase *test_ipsec_outside(void);
