@@ -41,7 +41,9 @@ add(struct args *a, const char *arg)
  * Rounded up: what is not touched costs nothing.
  */
 #define SESSION_BYTES 256
-#define BINDING_BYTES 1408 /* two SPIs, half a client, five entries of an rte_hash, a shortcut */
+#define BINDING_BYTES 1472 /* two SPIs, half a client, five entries of an rte_hash, a shortcut */
+#define CONTEST_BYTES 13312 /* an SPI that is not settled, with room for its candidates */
+#define CONTESTS_MAX 4096u /* an eighth of the bindings, but no more */
 #define IKE_BYTES 512
 #define CLIENT_BYTES 132
 #define BUFFER_BYTES 2432
@@ -55,12 +57,13 @@ spinat_memory_wanted(const struct spinat_conf *conf)
 	const uint64_t buffers =
 		conf->limits.buffers != 0
 			? conf->limits.buffers
-			: workers * (conf->n_devices * 4096u + conf->limits.fragments_held + 8192u);
-	const uint64_t bytes = (uint64_t)conf->limits.sessions * SESSION_BYTES * 5 / 4 +
-			       workers * conf->limits.bindings * BINDING_BYTES +
-			       workers * conf->limits.ike * IKE_BYTES +
-			       (uint64_t)conf->limits.clients * CLIENT_BYTES * 5 / 4 +
-			       2 * buffers * BUFFER_BYTES;
+			: workers * (conf->n_devices * 4096u + conf->limits.fragments_held + 9216u);
+	const uint64_t bytes =
+		(uint64_t)conf->limits.sessions * SESSION_BYTES * 5 / 4 +
+		workers * conf->limits.bindings * BINDING_BYTES +
+		workers * RTE_MIN(conf->limits.bindings / 8, CONTESTS_MAX) * CONTEST_BYTES +
+		workers * conf->limits.ike * IKE_BYTES +
+		(uint64_t)conf->limits.clients * CLIENT_BYTES * 5 / 4 + 2 * buffers * BUFFER_BYTES;
 
 	return BASE_MIB + conf->n_realms * REALM_MIB +
 	       (uint64_t)conf->limits.neighbours * 2 / 1024 * conf->n_realms + (bytes >> 20);
