@@ -218,7 +218,7 @@ spinat_binder_outbound(struct spinat_binder *b, const struct spinat_conf *conf, 
 			return;
 		}
 		if (m->n_ikes > 0 || esp_without_ike(conf, p->client.realm))
-			ipsec_member_live(m);
+			ipsec_member_live(b, now_ms, m);
 		ipsec_credit_outbound(m, now_ms, so, esp_without_ike(conf, p->client.realm));
 	}
 	ipsec_spi_seen(so, now_ms, p);

@@ -365,7 +365,7 @@ struct member *ipsec_member_find(
 struct member *ipsec_member_get(
 	struct spinat_binder *b, uint64_t now_ms, const struct spinat_ipsec_pkt *p);
 /** Inbound ESP may be for it from now on. */
-void ipsec_member_live(struct member *m);
+void ipsec_member_live(struct spinat_binder *b, uint64_t now_ms, struct member *m);
 /** Its ESP with the gateway goes in UDP, or does so no more. */
 void ipsec_member_natt(struct member *m, bool natt);
 /** ESP in UDP, or a keepalive, is seen of it. */
@@ -492,6 +492,8 @@ void ipsec_contest_add(struct spinat_binder *b, uint64_t now_ms, struct contest 
 	struct member *m, double prior_db);
 /** Who may own an SPI that has just come: with a credit, if it is fresh; else any live one. */
 void ipsec_contest_gather(struct spinat_binder *b, uint64_t now_ms, struct contest *c);
+/** A client is seen to have SAs: any SPI that is older than what is known may be its own. */
+void ipsec_contest_join(struct spinat_binder *b, uint64_t now_ms, struct member *m);
 /** Those for whom there was no room come in where candidates have been ruled out. */
 void ipsec_contest_widen(struct spinat_binder *b, uint64_t now_ms, struct contest *c);
 

@@ -250,10 +250,10 @@ member_of(struct spinat_binder *b, const struct spinat_conf *conf, const struct 
 }
 
 static void
-set_flags(struct member *m, uint8_t flags)
+set_flags(struct spinat_binder *b, uint64_t now_ms, struct member *m, uint8_t flags)
 {
 	if (flags & SPINAT_ROW_LIVE && !m->live)
-		ipsec_member_live(m);
+		ipsec_member_live(b, now_ms, m);
 	ipsec_member_natt(m, flags & SPINAT_ROW_NATT);
 }
 
@@ -298,7 +298,7 @@ spinat_binder_restore_ike(struct spinat_binder *b, const struct spinat_conf *con
 							     : IKE_KEPT;
 	sa->last_ms = before(now_ms, idle_ms);
 	sa->created_ms = before(now_ms, row->age_ms + down_ms);
-	set_flags(m, row->owner.flags);
+	set_flags(b, now_ms, m, row->owner.flags);
 	return SPINAT_BINDER_RESTORED;
 }
 
@@ -410,7 +410,7 @@ spinat_binder_restore_spi(struct spinat_binder *b, const struct spinat_conf *con
 		ipsec_spi_doubt(s);
 	if (row->owner.flags & SPINAT_ROW_ORDERED)
 		ipsec_spi_ordered(s);
-	set_flags(m, row->owner.flags);
+	set_flags(b, now_ms, m, row->owner.flags);
 	return SPINAT_BINDER_RESTORED;
 }
 
@@ -459,7 +459,7 @@ spinat_binder_restore_credit(struct spinat_binder *b, const struct spinat_conf *
 	else
 		why = ipsec_credit_restore(m, &c) ? SPINAT_BINDER_RESTORED : SPINAT_BINDER_FULL;
 	if (why == SPINAT_BINDER_RESTORED)
-		set_flags(m, row->owner.flags);
+		set_flags(b, now_ms, m, row->owner.flags);
 	else
 		ipsec_member_release(b, m);
 	return why;

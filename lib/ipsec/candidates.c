@@ -83,6 +83,16 @@ ipsec_contest_gather(struct spinat_binder *b, uint64_t now_ms, struct contest *c
 		gather_live(b, now_ms, c);
 }
 
+void
+ipsec_contest_join(struct spinat_binder *b, uint64_t now_ms, struct member *m)
+{
+	struct contest *c;
+
+	TAILQ_FOREACH(c, &m->group->contests, next)
+		if (!c->fresh && c->spi->member == NULL)
+			ipsec_contest_add(b, now_ms, c, m, OVERTAKEN_DB);
+}
+
 /* As good as the best of them was. */
 void
 ipsec_contest_widen(struct spinat_binder *b, uint64_t now_ms, struct contest *c)

@@ -171,7 +171,7 @@ ipsec_member_natt(struct member *m, bool natt)
 }
 
 void
-ipsec_member_live(struct member *m)
+ipsec_member_live(struct spinat_binder *b, uint64_t now_ms, struct member *m)
 {
 	ipsec_member_natt(m, false);
 	if (m->live)
@@ -181,6 +181,7 @@ ipsec_member_live(struct member *m)
 	/* Live members stand first. */
 	TAILQ_REMOVE(&m->group->members, m, of_group);
 	TAILQ_INSERT_HEAD(&m->group->members, m, of_group);
+	ipsec_contest_join(b, now_ms, m);
 }
 
 static void
@@ -250,7 +251,7 @@ ipsec_member_move(struct spinat_binder *b, uint64_t now_ms, struct member *from,
 	while ((s = TAILQ_FIRST(&from->out)) != NULL)
 		ipsec_spi_resend(b, s, to);
 	if (from->live)
-		ipsec_member_live(to);
+		ipsec_member_live(b, now_ms, to);
 	ipsec_member_release(b, from);
 }
 

@@ -218,7 +218,7 @@ exchange_step(struct spinat_binder *b, struct ike_sa *sa, uint64_t now_ms,
 	e->last_ms = now_ms;
 	if (rule == NULL || !begun || in_udp(sa))
 		return;
-	ipsec_member_live(sa->member);
+	ipsec_member_live(b, now_ms, sa->member);
 	ipsec_credit_open(sa->member, now_ms, CREDIT_PENDING, sa, h->exchange, credit_id(e, h));
 	ipsec_member_watch_in(b, sa->member);
 }
@@ -248,7 +248,7 @@ ipsec_ike_track(struct spinat_binder *b, struct ike_sa *sa, uint64_t now_ms,
 		if (first && h->major == 2 && h->exchange != SPINAT_IKE2_AUTH)
 			ipsec_credit_cancel_child(sa->member, now_ms);
 		if (!in_udp(sa))
-			ipsec_member_live(sa->member);
+			ipsec_member_live(b, now_ms, sa->member);
 	}
 	if (past_phase_1(h) || (h->major == 1 && h->encrypted))
 		sa->established = true;

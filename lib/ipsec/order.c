@@ -58,7 +58,7 @@ bind_to(struct spinat_binder *b, uint64_t now_ms, struct spi *s, struct member *
 		ipsec_credit_return(was, now_ms, so);
 	if (!paid || was != m)
 		ipsec_credit_spend(m, now_ms, s);
-	ipsec_member_live(m);
+	ipsec_member_live(b, now_ms, m);
 	s->state = SPINAT_BINDING_SETTLED;
 	s->seq_odd = 0;
 	ipsec_spi_ordered(s);

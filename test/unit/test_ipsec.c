@@ -476,6 +476,32 @@ START_TEST(same_spi_of_two_protocols)
 }
 END_TEST
 
+/* The box has just started, and old SAs go on. The owner's IKE says that it is there: what came before
+ * that for nobody else to own may be its own. */
+START_TEST(client_that_shows_by_ike)
+{
+	struct fixture *f = fx_create(1024, 512, 1);
+	struct spinat_ipsec_decision d;
+	struct fx_ike k = {.init_spi = 0x77,
+		.resp_spi = 0x88,
+		.major = 2,
+		.exchange = SPINAT_IKE2_INFORMATIONAL,
+		.message_id = 9,
+		.encrypted = true};
+
+	ck_assert(fx_out(f, 0, 0x2000, 5000));
+	f->now += 2000;
+	d = fx_in(f, 0x3000, 7000);
+	ck_assert(fx_only(&d, 0));
+	f->now += 5000;
+	ck_assert(fx_ike_out(f, 1, k));
+	f->now += 1000;
+	d = fx_in(f, 0x3000, 7001);
+	ck_assert(fx_reaches(&d, 1));
+	fx_destroy(f);
+}
+END_TEST
+
 static Suite *
 ipsec_suite(void)
 {
@@ -499,6 +525,7 @@ ipsec_suite(void)
 	tcase_add_test(t, passthrough_sole);
 	tcase_add_test(t, spoofed_flood);
 	tcase_add_test(t, same_spi_of_two_protocols);
+	tcase_add_test(t, client_that_shows_by_ike);
 	suite_add_tcase(s, t);
 	suite_add_tcase(s, test_ipsec_hold());
 	suite_add_tcase(s, test_ipsec_ike_port());
