@@ -10,6 +10,7 @@
 #include <rte_hash.h>
 
 #include "ipsec/binder.h"
+#include "ipsec/stream.h"
 #include "packet/packet.h"
 
 /*
@@ -43,8 +44,6 @@
 #define SPI_IDLE_MS 60000 /* a full member may give up an SPI that was idle for so long */
 #define SPI_ONCE_MS 1000 /* and one that had a single packet */
 #define AGREE_MIN 2 /* events in favour, before a candidate leads by them */
-#define COINCIDENCE_SHARES 3
-#define COINCIDENCE_AROUND 5.0 /* widths of a window: what is farther off does not count */
 #define ASKS_MAX 16 /* outbound packets of a member whose answers may be under way */
 #define ONSET_MS 8 /* a packet after so long a silence says something by its time */
 #define OVERTAKEN_DB -10.0 /* prior of who came after an SPI's first packet */
@@ -99,35 +98,6 @@ struct credit {
 
 TAILQ_HEAD(spi_list, spi);
 TAILQ_HEAD(ike_list, ike_sa);
-
-/* How evenly packets that follow a silence come. */
-struct rhythm {
-	uint64_t last_ms;
-	double rate; /* per millisecond, when the last came; what is long past counts little */
-	double mean_ms, off_ms; /* of the time between two; how far it is off, mean */
-	uint32_t n;
-};
-
-/* The usual size of a stream's packets, and the rhythm of those of another size. */
-struct marks {
-	struct rhythm rhythm;
-	double share; /* of the last packets that had the usual size, */
-	double alone; /* that came after a silence */
-	uint32_t usual; /* bytes */
-	uint32_t n;
-};
-
-/* How much of the time is near an event of a stream. */
-struct cover {
-	uint64_t last_ms;
-	double covered_ms, seen_ms;
-};
-
-/* Do events of one stream fall near those of another for a reason? In decibans, for each share of
- * them that may. */
-struct coincidence {
-	double db[COINCIDENCE_SHARES];
-};
 
 struct member {
 	TAILQ_ENTRY(member) of_group; /* or of the free list */
@@ -534,38 +504,6 @@ void ipsec_match_charge(struct contest *c, struct member *m);
 /** Sum of the weights from one place on. */
 double ipsec_match_rivals(const struct contest *c, unsigned int from);
 void ipsec_match_remove(struct contest *c, unsigned int i);
-
-/* --- stream.c: what a stream is like by itself ------------------------------------------------------ */
-
-/** One more after a silence, of which this share is the sender's own doing; how often such come now,
- * per millisecond. */
-void ipsec_rhythm_step(struct rhythm *r, uint64_t now_ms, double share);
-double ipsec_rhythm_rate(const struct rhythm *r, uint64_t now_ms);
-/** Do they come in even steps? */
-bool ipsec_rhythm_even(const struct rhythm *r);
-/** Do both come evenly, at the same pace? */
-bool ipsec_rhythm_same(const struct rhythm *a, const struct rhythm *b);
-/** A packet of so many bytes, after a silence or not: is it of another size than nearly all of the
- * last ones had? */
-bool ipsec_marks_step(struct marks *k, uint32_t len, bool silence);
-/** Have nearly all of the last packets had one size? */
-bool ipsec_marks_uniform(const struct marks *k);
-/** Have they come one by one? */
-bool ipsec_marks_alone(const struct marks *k);
-
-/* --- coincidence.c: whether dense streams belong together -------------------------------------------- */
-
-/** An event that opens a window of this width. */
-void ipsec_cover_open(struct cover *v, uint64_t now_ms, double width_ms);
-/** Share of the time that windows have covered of late; 1 where not enough is known. */
-double ipsec_cover_share(const struct cover *v, uint64_t now_ms, double width_ms);
-/** An event inside such a window or outside. Returns what it was worth, in decibans. */
-double ipsec_coincidence_add(struct coincidence *x, double cover, bool hit);
-/** Of some asks an unknown share is answered. After one of them came what fits an answer so many times
- * better than it fits chance (0: nothing came), by when this share of the answers has come. Returns
- * the same. */
-double ipsec_coincidence_reply(struct coincidence *x, double fit, double by);
-double ipsec_coincidence_odds(const struct coincidence *x);
 
 /* --- inquiry.c: clients that hear nothing ------------------------------------------------------------ */
 
