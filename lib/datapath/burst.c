@@ -11,6 +11,7 @@
 
 #include "datapath/path.h"
 #include "datapath/rewrite.h"
+#include "datapath/stage.h"
 #include "nat/tcp.h"
 
 /*
@@ -311,6 +312,18 @@ next_hop(struct spinat_worker *w, struct spinat_flow *f, enum spinat_dir dir, co
 	return find_next_hop(w, f, dir, known);
 }
 
+#ifdef SPINAT_STAGES
+/* All next hops of a burst at once, so that there is something to take the time of. */
+static inline void
+resolve(struct spinat_worker *w, struct spinat_slot *slots, unsigned int n, const struct way *way)
+{
+	for (unsigned int i = 0; i < n; i++)
+		if (slots[i].flow != NULL && slots[i].plain)
+			slots[i].nh = next_hop(w, slots[i].flow, slots[i].meta.key.dir, way);
+	SPINAT_STAGE_END(SPINAT_STAGE_RESOLVE);
+}
+#endif
+
 /* Goes another way. False where the next hop is not there or its interface is tagged. */
 static inline bool
 turn(struct spinat_worker *w, struct way *way, const struct spinat_nexthop *nh)
@@ -347,7 +360,11 @@ forward_plain(
 
 	if (unlikely(s->meta.ttl <= 1 || f->flags & SPINAT_FLOW_HAIRPIN || m->nb_segs != 1))
 		return false;
+#ifdef SPINAT_STAGES
+	nh = s->nh;
+#else
 	nh = next_hop(w, f, dir, way);
+#endif
 	if (unlikely(nh == NULL || (nh != way->nh && !turn(w, way, nh)) || l3_len > nh->mtu))
 		return false;
 	frame = rte_pktmbuf_mtod(m, uint8_t *);
@@ -373,6 +390,9 @@ translate(struct spinat_worker *w, struct spinat_slot *slots, unsigned int n)
 {
 	struct way way = {.nexthops = w->snap->fib->nexthops};
 
+#ifdef SPINAT_STAGES
+	resolve(w, slots, n, &way);
+#endif
 	for (unsigned int i = 0; i < n; i++) {
 		struct spinat_slot *s = &slots[i];
 
@@ -387,6 +407,7 @@ translate(struct spinat_worker *w, struct spinat_slot *slots, unsigned int n)
 		spinat_slow(w, s);
 	}
 	count_sent(w, &way);
+	SPINAT_STAGE_END(SPINAT_STAGE_REWRITE);
 }
 
 void
@@ -397,7 +418,9 @@ spinat_burst_received(
 	struct spinat_ahead ahead[SPINAT_BURST];
 
 	classify_received(w, device, slots, mbufs, n);
+	SPINAT_STAGE_END(SPINAT_STAGE_PARSE);
 	lookup(w, slots, n, ahead);
+	SPINAT_STAGE_END(SPINAT_STAGE_LOOKUP);
 	translate(w, slots, n);
 }
 
@@ -409,6 +432,8 @@ spinat_burst_handed(struct spinat_worker *w, struct rte_mbuf **mbufs, unsigned i
 
 	for (unsigned int i = 0; i < n; i++)
 		classify(w, &slots[i], mbufs[i], true);
+	SPINAT_STAGE_END(SPINAT_STAGE_PARSE);
 	lookup(w, slots, n, ahead);
+	SPINAT_STAGE_END(SPINAT_STAGE_LOOKUP);
 	translate(w, slots, n);
 }

@@ -10,6 +10,7 @@
 
 #include "datapath/path.h"
 #include "datapath/rewrite.h"
+#include "datapath/stage.h"
 #include "net/box.h"
 
 /* Pieces that one packet of 64 KiB makes at the smallest IPv4 MTU that is sane (576). */
@@ -18,6 +19,7 @@
 void
 spinat_flush(struct spinat_worker *w)
 {
+	SPINAT_STAGE_END(SPINAT_STAGE_REWRITE);
 	for (uint16_t p = 0; p < w->engine->n_ports; p++) {
 		struct spinat_tx *tx = &w->tx[p];
 		uint16_t sent;
@@ -31,6 +33,7 @@ spinat_flush(struct spinat_worker *w)
 		}
 		tx->n = 0;
 	}
+	SPINAT_STAGE_END(SPINAT_STAGE_TX);
 }
 
 void

@@ -70,6 +70,9 @@ struct spinat_slot {
 	bool hairpin; /* from inside, source translated already: it counts as from outside */
 	bool plain; /* described by spinat_parse_plain */
 	bool keyed; /* has a key to look up */
+#ifdef SPINAT_STAGES
+	const struct spinat_nexthop *nh; /* of a plain packet's flow, or NULL */
+#endif
 };
 
 /** What was decided about a packet that no flow was there for. */

@@ -6,6 +6,7 @@
 #include <rte_pause.h>
 
 #include "datapath/path.h"
+#include "datapath/stage.h"
 
 /* Flows and binder entries looked at in a millisecond: a table of a million is passed in two
  * seconds. A turn looks at no more flows than are ended in a few microseconds, should all be old. */
@@ -116,17 +117,21 @@ spinat_worker_poll(struct spinat_worker *w)
 	tick(w);
 	every_turn(w);
 	for (uint16_t p = 0; p < w->engine->n_ports; p++) {
-		uint16_t n =
-			rte_eth_rx_burst(w->engine->ports[p].port_id, w->id, mbufs, SPINAT_BURST);
+		uint16_t n;
 
+		SPINAT_STAGE_END(SPINAT_STAGE_REST);
+		n = rte_eth_rx_burst(w->engine->ports[p].port_id, w->id, mbufs, SPINAT_BURST);
+		SPINAT_STAGE_END(SPINAT_STAGE_RX);
 		if (n == 0)
 			continue;
 		spinat_burst_received(w, p, mbufs, n);
 		received += n;
 	}
 	received += receive_ring(w);
+	SPINAT_STAGE_END(SPINAT_STAGE_REST);
 	spinat_flush(w);
 	rte_rcu_qsbr_quiescent(w->engine->qsbr, w->id);
+	SPINAT_STAGE_END(SPINAT_STAGE_REST);
 	return received;
 }
 
