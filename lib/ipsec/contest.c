@@ -29,7 +29,8 @@
 #define WATCH_MS 10000 /* else it is confirmed after so long without contradiction */
 
 #define ALONE_DB 6.0 /* who alone gets the packets can not win much by answers to them */
-#define SHOWN_DB 15.0 /* and so much they must say */
+#define SHOWN_DB 15.0 /* and so much they must say, */
+#define SILENT_DB -17.0 /* whatever speaks against it: one in fifty reacts to nothing */
 #define HANDOVER_PROOF_DB 10.0
 #define ODD_MIN 3 /* packets out of the series that make it two */
 
@@ -152,13 +153,13 @@ coincidence_db(const struct coincidence *x)
 	return ipsec_db(ipsec_coincidence_odds(x));
 }
 
-/* What the best candidate has shown itself: that its rivals are silent may have other reasons, and
- * so has its own silence, as it may only send or only receive. */
+/* What the best candidate has shown itself: that its rivals are silent may have other reasons. So has
+ * its own silence, as it may only send or only receive, but that is not to be believed at once. */
 static double
 shown_db(const struct candidate *x)
 {
-	return RTE_MAX(x->answers_db + coincidence_db(&x->answers), 0.0) +
-	       RTE_MAX(x->replies_db + coincidence_db(&x->replies), 0.0) +
+	return RTE_MAX(x->answers_db + coincidence_db(&x->answers), SILENT_DB) +
+	       RTE_MAX(x->replies_db + coincidence_db(&x->replies), SILENT_DB) +
 	       RTE_MAX(coincidence_db(&x->mark_replies), 0.0) + x->handover_db;
 }
 
