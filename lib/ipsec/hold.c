@@ -78,6 +78,9 @@ ipsec_hold(struct spinat_binder *b, uint64_t now_ms, struct contest *c)
 		end(b, now_ms, h);
 	if (c->held_bits == UINT16_MAX)
 		end(b, now_ms, TAILQ_FIRST(&c->held));
+	/* its place was the oldest's, whether that was still kept or not */
+	if (b->held_head - b->held_tail == SPINAT_HELD_MAX)
+		b->held_tail++;
 	b->held_head++;
 	*h = (struct held){
 		.contest = c,

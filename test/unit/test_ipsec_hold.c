@@ -161,6 +161,7 @@ END_TEST
 START_TEST(room_for_so_many)
 {
 	struct fixture *f = create();
+	uint32_t before;
 
 	for (unsigned int i = 0; i < 400; i++) {
 		ck_assert(fx_out(f, i, 0x10000 + i, 1));
@@ -171,6 +172,14 @@ START_TEST(room_for_so_many)
 			in(f, 0x50000 + i, seq);
 	ck_assert_uint_gt(most_kept, SPINAT_HELD_MAX / 2);
 	ck_assert_uint_le(most_kept, SPINAT_HELD_MAX);
+	/* a newer one in the place of the oldest keeps nothing longer */
+	wait_ms(f, 200);
+	before = n_kept;
+	for (unsigned int i = 0; i < 8; i++)
+		in(f, 0x50000 + i, 41);
+	wait_ms(f, 120);
+	ck_assert_uint_lt(n_kept, before);
+	ck_assert_uint_le(n_kept, 8);
 	wait_ms(f, 400);
 	ck_assert_uint_eq(n_kept, 0);
 	fx_destroy(f);
