@@ -34,6 +34,7 @@ static const struct bench_work any_work = {
 struct context {
 	const struct bench_options *o;
 	uint64_t state_bytes;
+	int not_counted; /* errno: why events are not, or not all */
 };
 
 static uint64_t
@@ -86,7 +87,7 @@ print_case(const struct context *x, const char *direction, const char *distribut
 	       "\"turn_p50_us\": %.2f, \"turn_p99_9_us\": %.2f, \"turn_p99_99_us\": %.2f, "
 	       "\"turn_max_us\": %.2f, "
 	       "\"bytes_per_session\": %.1f, \"tsc_hz\": %" PRIu64 ", \"hugepages\": %s, "
-	       "\"dpdk\": \"%s\", \"spinat\": \"%s\"}\n",
+	       "\"dpdk\": \"%s\", \"spinat\": \"%s\"",
 		x->o->work->name, direction, *distribution != '\0' ? "-" : "", distribution,
 		x->o->box.sessions, x->o->box.capacity, x->o->split ? "split" : "alternate",
 		datapath, rte_get_tsc_hz() / datapath / 1e6, total, rte_get_tsc_hz() / total / 1e6,
@@ -95,6 +96,12 @@ print_case(const struct context *x, const char *direction, const char *distribut
 		f->packets, f->slow, f->turn_p50 / us, f->turn_p99_9 / us, f->turn_p99_99 / us,
 		f->turn_max / us, (double)x->state_bytes / x->o->box.sessions, rte_get_tsc_hz(),
 		rte_eal_has_hugepages() ? "true" : "false", rte_version(), SPINAT_VERSION);
+	for (int i = 0; i < BENCH_EVENTS; i++)
+		if (f->counted[i])
+			printf(", \"%s_per_packet\": %.2f", bench_events[i].name, f->events[i]);
+	if (x->not_counted != 0)
+		printf(", \"not_counted\": \"%s\"", strerror(x->not_counted));
+	printf("}\n");
 	fflush(stdout);
 }
 
@@ -369,13 +376,15 @@ run(const struct bench_options *o, struct spinat_conf *conf)
 	int rc = -1;
 
 	if (m != NULL && r != NULL && bench_rig_create(r, o->work, o->box.sessions, conf) == 0 &&
-		bench_meter_create(m, r, o->seconds, o->split) == 0)
+		bench_meter_create(m, r, o->seconds, o->split) == 0) {
+		x.not_counted = m->counters.error;
 		rc = o->count                  ? run_count(&x, m, r)
 		     : o->during != NULL       ? run_during(&x, m, r)
 		     : o->latency              ? run_latency(&x, m, r)
 		     : o->rss > 0              ? run_rss(&x, m, r)
 		     : o->work->candidates > 0 ? run_fanout(&x, m, r)
 					       : run_cases(&x, m, r);
+	}
 	if (m != NULL)
 		bench_meter_free(m);
 	if (r != NULL)

@@ -19,6 +19,7 @@
  * against what neighbours on the machine do to it. */
 #define ENGINE_BATCHES 64
 #define FLOOR_BATCHES 16
+#define COUNT_BATCHES 64
 #define SETTLE_SECONDS 2
 /* Flows made again in all, and how often at least. */
 #define RENEWED_FLOWS (1u << 18)
@@ -41,6 +42,7 @@ bench_meter_create(struct bench_meter *m, const struct bench_rig *r, double seco
 			goto no_memory;
 	}
 	bench_samples_calibrate();
+	bench_counters_open(&m->counters, bench_events, BENCH_EVENTS);
 	return 0;
 no_memory:
 	fprintf(stderr, "spinat-bench: no memory for the packets\n");
@@ -55,6 +57,7 @@ bench_meter_free(struct bench_meter *m)
 	for (int d = 0; d < 2; d++)
 		bench_free(m->steps[d], m->n_steps * sizeof(*m->steps[d]));
 	bench_floor_free(&m->floor);
+	bench_counters_close(&m->counters);
 }
 
 /* Everything sent has come out right, and nothing was dropped. */
@@ -135,6 +138,50 @@ bench_seconds_run(void)
 
 	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
 	return t.tv_sec + t.tv_nsec / 1e9;
+}
+
+/* Events of so many batches' turns, what reading them takes included. @return packets, or 0 */
+static uint64_t
+count_turns(const struct bench_meter *m, struct bench_rig *r, enum bench_turn_id id,
+	uint64_t sum[BENCH_EVENTS])
+{
+	uint64_t before[BENCH_EVENTS], after[BENCH_EVENTS], packets = 0;
+
+	memset(sum, 0, BENCH_EVENTS * sizeof(*sum));
+	for (unsigned int b = 0; b < COUNT_BATCHES; b++) {
+		uint32_t n, left;
+
+		r->epoch++;
+		for (left = bench_rig_send(r, BENCH_BATCH); left > 0; left -= n) {
+			if (!bench_counters_read(&m->counters, before))
+				break;
+			n = bench_turns[id](r);
+			if (!bench_counters_read(&m->counters, after) || n == 0 || n > left)
+				break;
+			for (int i = 0; i < BENCH_EVENTS; i++)
+				sum[i] += after[i] - before[i];
+			packets += n;
+		}
+		bench_rig_drain(r, NULL);
+		if (left > 0)
+			return 0;
+	}
+	return packets;
+}
+
+/* By themselves, as the kernel's way in and out would be in the time of a turn. What a turn over the
+ * rings has is left out as it is of cycles, and so is what reading takes. */
+static void
+count_events(const struct bench_meter *m, struct bench_rig *r, struct bench_figures *f)
+{
+	uint64_t engine[BENCH_EVENTS], rings[BENCH_EVENTS];
+	const uint64_t packets = count_turns(m, r, BENCH_TURN_ENGINE, engine);
+	const uint64_t of_rings = packets > 0 ? count_turns(m, r, BENCH_TURN_RINGS, rings) : 0;
+
+	for (int i = 0; i < BENCH_EVENTS && of_rings > 0; i++) {
+		f->events[i] = (double)engine[i] / packets - (double)rings[i] / of_rings;
+		f->counted[i] = m->counters.fd[i] >= 0;
+	}
 }
 
 /* One lcore: it fills the rings, then works on what lies there. Only the work is timed. */
@@ -274,6 +321,8 @@ bench_measure(struct bench_meter *m, struct bench_rig *r, const struct bench_cas
 	else if (run_alternately(m, r) != 0)
 		return -1;
 	f->slow = r->worker->stats.slow - slow;
+	if (!m->split && m->counters.leader >= 0)
+		count_events(m, r, f);
 	run_batches(r, BENCH_TURN_ENGINE, CHECK_BATCHES, NULL, bench_rig_check);
 	take_figures(m, f);
 	if (verify(r, c->direction) != 0)

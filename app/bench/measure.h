@@ -4,6 +4,7 @@
 #ifndef SPINAT_BENCH_MEASURE_H
 #define SPINAT_BENCH_MEASURE_H
 
+#include "counters.h"
 #include "floor.h"
 #include "rig.h"
 #include "samples.h"
@@ -25,12 +26,15 @@ struct bench_figures {
 	uint64_t packets; /* that the engine was timed with */
 	uint64_t slow; /* of these, no flow was there for */
 	uint32_t turns;
+	double events[BENCH_EVENTS]; /* a packet, what the rings take left out */
+	bool counted[BENCH_EVENTS]; /* the machine counts it */
 };
 
 struct bench_meter {
 	double seconds; /* to measure a case */
 	bool split; /* generator on this lcore, worker on the next */
 	struct bench_samples samples[BENCH_TURNS];
+	struct bench_counters counters; /* of bench_events, of the lcore that made the meter */
 	struct bench_floor floor;
 	struct bench_step *steps[2];
 	uint32_t n_steps;

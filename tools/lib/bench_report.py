@@ -79,6 +79,28 @@ def cycles_text(value: float) -> str:
     return f"{value:.1f}" if value > 0 else "-"  # not measured in a split run
 
 
+# What the processor counts, by the names of app/bench/counters.c
+EVENTS = {"instructions": "instructions", "l1d_misses": "loads that miss the first cache",
+          "llc_misses": "the last", "cache_misses": "cache misses"}
+
+
+def print_events(r: Result) -> None:
+    """A line more for what was counted of a packet, where anything was."""
+    counted = [f"{r[f'{event}_per_packet']:.2f} {text}" for event, text in EVENTS.items()
+               if f"{event}_per_packet" in r]
+    if counted:
+        print(f"{'':<22} a packet: {', '.join(counted)}", flush=True)
+
+
+def print_not_counted(results: list[Result]) -> None:
+    reason = next((r["not_counted"] for r in results if "not_counted" in r), None)
+    if reason:
+        every = not any(f"{event}_per_packet" in r for event in EVENTS for r in results)
+        print(f"{'No' if every else 'Not all'} instructions and cache misses counted: "
+              f"perf_event_open(2) says '{reason}', as where a machine, mostly a virtual one, has no "
+              "counters. --instructions counts the former by valgrind.")
+
+
 def print_result(r: Result) -> None:
     if "end_cycles" in r:
         print(f"{r['name']:<22} {r['sessions']:>9} {r['look_cycles']:>8.1f} cycles to look at a "
@@ -92,6 +114,7 @@ def print_result(r: Result) -> None:
                *(cycles_text(r[key]) for key in keys),
                f"{floor_ratio(r):.2f}" if r["floor_mac_cycles"] > 0 else "-",
                cycles_text(r["parse_cycles"]), f"{r['bytes_per_session']:.0f}"])
+    print_events(r)
 
 
 def identity(r: Result) -> tuple[str, int, str]:
