@@ -208,7 +208,7 @@ spinat_binder_outbound(struct spinat_binder *b, const struct spinat_conf *conf, 
 		return;
 	}
 	d->outside = m->group->key.a;
-	so = ipsec_spi_find_out(b, m, p->spi, p->proto);
+	so = m->n_out > 0 ? ipsec_spi_find_out(b, m, p->spi, p->proto) : NULL;
 	is_new = so == NULL;
 	if (is_new) {
 		so = ipsec_spi_add_out(b, now_ms, m, p);

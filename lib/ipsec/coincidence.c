@@ -28,9 +28,10 @@ static const double shares[COINCIDENCE_SHARES] = {0.05, 0.3, 0.7};
 void
 ipsec_cover_open(struct cover *v, uint64_t now_ms, double width_ms)
 {
-	double took = (double)(now_ms - v->last_ms), left = exp(-took / MEMORY_MS);
+	double took = (double)(now_ms - v->last_ms), left;
 
 	if (v->last_ms != 0) {
+		left = exp(-took / MEMORY_MS);
 		v->covered_ms = v->covered_ms * left + RTE_MIN(took, width_ms);
 		v->seen_ms = v->seen_ms * left + RTE_MIN(took, COINCIDENCE_AROUND * width_ms);
 	}

@@ -48,11 +48,11 @@ ipsec_rhythm_same(const struct rhythm *a, const struct rhythm *b)
 double
 ipsec_rhythm_rate(const struct rhythm *r, uint64_t now_ms)
 {
-	double since = (double)(now_ms - r->last_ms);
-	double rate = RATE_MIN + r->rate * exp(-since / RATE_MS);
+	double since = (double)(now_ms - r->last_ms), rate;
 
 	if (r->n == 0)
 		return RATE_NEW;
+	rate = RATE_MIN + r->rate * exp(-since / RATE_MS);
 	/* what comes in step with itself needs no other reason to come now */
 	if (ipsec_rhythm_even(r) && fabs(since - r->mean_ms) <= 2.0 * r->off_ms + 1.0)
 		rate = RTE_MAX(rate, 1.0 / (4.0 * r->off_ms + 2.0));
