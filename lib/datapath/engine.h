@@ -65,6 +65,8 @@ struct spinat_worker_stats {
 	uint64_t
 		tcp_disbelieved; /* RST and FIN out of sequence: sent on, but nothing ended by them */
 	uint64_t mss_clamped; /* SYNs whose MSS was lowered */
+	uint64_t notes_lost; /* to other workers, for want of room */
+	uint64_t events_lost; /* the same to the control lcore: no log line */
 	uint64_t loops, idle_loops;
 };
 

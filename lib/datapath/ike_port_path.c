@@ -35,8 +35,7 @@ remember(struct spinat_worker *w, rte_be32_t client, rte_be32_t gateway, uint16_
 	};
 
 	if (spinat_ike_ports_remember(w->ike_ports, gateway, w->now_s))
-		rte_ring_mp_enqueue_elem(
-			w->engine->events, (void *)(uintptr_t)&event, sizeof(event));
+		spinat_tell_control(w, &event);
 }
 
 /* A trial that failed, on its way to the gateway's owner. */

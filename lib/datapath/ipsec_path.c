@@ -66,18 +66,11 @@ shortcut_count(void *ctx, uint32_t handle, uint64_t *packets, uint64_t *bytes)
 }
 
 static void
-tell_control(struct spinat_worker *w, const struct spinat_event *event)
-{
-	/* without room there is no log line: what matters is in counters and tables too */
-	rte_ring_mp_enqueue_elem(w->engine->events, (void *)(uintptr_t)event, sizeof(*event));
-}
-
-static void
 spi_ambiguous(void *ctx, const struct spinat_ambiguous *a)
 {
 	const struct spinat_event event = {.type = SPINAT_EVENT_SPI_AMBIGUOUS, .ambiguous = *a};
 
-	tell_control(ctx, &event);
+	spinat_tell_control(ctx, &event);
 }
 
 const struct spinat_binder_ops spinat_shortcut_ops = {
@@ -174,7 +167,7 @@ reject_ah(struct spinat_worker *w, struct spinat_slot *s, struct spinat_verdict 
 
 	v->drop = SPINAT_DROP_AH_REJECTED;
 	spinat_send_error(w, s, SPINAT_ICMP_UNREACHABLE, SPINAT_UNREACH_ADMIN, 0);
-	tell_control(w, &event);
+	spinat_tell_control(w, &event);
 }
 
 /* True where an IKE SA goes on with the port that it has. */

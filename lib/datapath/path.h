@@ -132,9 +132,11 @@ void spinat_hand_off(
 	struct spinat_worker *w, unsigned int to, struct spinat_slot *s, enum spinat_why why);
 void spinat_punt(struct spinat_worker *w, struct rte_mbuf *m, enum spinat_why why, uint8_t iface,
 	uint16_t l3, uint16_t realm);
-/** Gives a note of some bytes to another worker. False where there is no room. */
+/** Gives a note of some bytes to another worker. False, and counted, where there is no room. */
 bool spinat_send_note(struct spinat_worker *w, unsigned int to, enum spinat_why why,
 	const void *note, uint16_t len);
+/** Tells the control lcore, which logs it. Where there is no room it is counted. */
+void spinat_tell_control(struct spinat_worker *w, const struct spinat_event *event);
 /** Owner of the state that a packet's key meets. */
 unsigned int spinat_slot_owner(
 	const struct spinat_worker *w, const struct spinat_key *key, uint8_t kind);

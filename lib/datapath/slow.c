@@ -47,14 +47,26 @@ spinat_send_note(struct spinat_worker *w, unsigned int to, enum spinat_why why, 
 {
 	struct rte_mbuf *m = rte_pktmbuf_alloc(w->engine->pool);
 
-	if (m == NULL)
+	if (m == NULL) {
+		w->stats.notes_lost++;
 		return false;
+	}
 	memcpy(rte_pktmbuf_append(m, len), note, len);
 	spinat_priv(m)->why = why;
 	if (rte_ring_enqueue(w->engine->workers[to]->in, m) == 0)
 		return true;
 	rte_pktmbuf_free(m);
+	w->stats.notes_lost++;
 	return false;
+}
+
+void
+spinat_tell_control(struct spinat_worker *w, const struct spinat_event *event)
+{
+	/* without room there is no log line: what matters is in counters and tables too */
+	if (rte_ring_mp_enqueue_elem(w->engine->events, (void *)(uintptr_t)event, sizeof(*event)) !=
+		0)
+		w->stats.events_lost++;
 }
 
 unsigned int
@@ -124,7 +136,7 @@ report_exhaustion(struct spinat_worker *w, const struct spinat_slot *s, enum spi
 	if (w->event_tokens == 0)
 		return;
 	w->event_tokens--;
-	rte_ring_mp_enqueue_elem(w->engine->events, (void *)(uintptr_t)&event, sizeof(event));
+	spinat_tell_control(w, &event);
 }
 
 /* Says so to the sender of a packet that gets no flow, where the RFCs want it said. */

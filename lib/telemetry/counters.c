@@ -103,6 +103,8 @@ add_work(struct rte_tel_data *d, const struct spinat_worker_stats *s)
 	rte_tel_data_add_dict_u64(d, "fragmented", s->fragmented);
 	rte_tel_data_add_dict_u64(d, "tcp_disbelieved", s->tcp_disbelieved);
 	rte_tel_data_add_dict_u64(d, "mss_clamped", s->mss_clamped);
+	rte_tel_data_add_dict_u64(d, "notes_lost", s->notes_lost);
+	rte_tel_data_add_dict_u64(d, "events_lost", s->events_lost);
 	rte_tel_data_add_dict_u64(d, "dropped", sum_drops(s));
 }
 
@@ -211,6 +213,8 @@ handle_stats(const struct spinat_telemetry *t, const char *params, struct rte_te
 		sum.fragmented += w->stats.fragmented;
 		sum.tcp_disbelieved += w->stats.tcp_disbelieved;
 		sum.mss_clamped += w->stats.mss_clamped;
+		sum.notes_lost += w->stats.notes_lost;
+		sum.events_lost += w->stats.events_lost;
 		for (unsigned int d = 0; d < SPINAT_DROP_COUNT; d++)
 			sum.drops[d] += w->stats.drops[d];
 	}
