@@ -59,6 +59,7 @@ struct spinat_worker_stats {
 	uint64_t slow; /* packets that no flow was there for */
 	uint64_t copies; /* extra copies of inbound ESP to further candidates, late ones too */
 	uint64_t copies_late; /* of packets that were kept for a moment */
+	uint64_t delayed; /* such packets that nobody got before their owner did */
 	uint64_t kept; /* such packets now */
 	uint64_t icmp_sent; /* errors and echo replies of the box */
 	uint64_t fragmented; /* packets cut to the outgoing MTU */
@@ -156,7 +157,7 @@ struct spinat_syn_hold {
 enum spinat_ip_ids { SPINAT_IP_ID_WHOLE, SPINAT_IP_ID_FRAGMENTS };
 
 struct spinat_engine;
-struct spinat_slot;
+struct spinat_kept;
 
 struct spinat_worker {
 	struct spinat_engine *engine;
@@ -179,7 +180,7 @@ struct spinat_worker {
 	struct spinat_tx tx[SPINAT_MAX_DEVICES];
 	struct spinat_worker_stats stats;
 	struct spinat_syn_hold syns;
-	struct spinat_slot *kept; /* by the binder's number, see late.c */
+	struct spinat_kept *kept; /* by the binder's number, see late.c */
 	uint16_t ip_id_step;
 	uint16_t ip_ids[2][256]; /* identifications last given out, see spinat_next_ip_id */
 } __rte_cache_aligned;

@@ -275,7 +275,8 @@ spinat_decide_ipsec_in(struct spinat_worker *w, struct spinat_slot *s, struct sp
 	else
 		d.drop = SPINAT_DROP_IKE_SHORT;
 	if (d.hold != 0)
-		spinat_keep(w, s, d.hold);
+		spinat_keep(w, s, d.hold, d.n > 0);
+	v->taken = d.hold != 0 && d.n == 0;
 	v->drop = d.drop;
 	for (unsigned int i = 0; d.drop == SPINAT_DROP_NONE && i < d.n; i++)
 		spinat_verdict_flow(

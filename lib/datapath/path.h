@@ -193,14 +193,21 @@ void spinat_outside_renew(void *ctx, struct spinat_client client, rte_be32_t out
 void spinat_outside_renewed(struct spinat_worker *w, struct rte_mbuf *m);
 
 /* late.c */
-/** Keeps a copy of an inbound packet, not translated yet, under the number that the binder gave. */
-void spinat_keep(struct spinat_worker *w, const struct spinat_slot *s, uint32_t hold);
-/** A kept packet goes to these clients as well. @param ctx struct spinat_worker */
+/** An inbound packet that is kept, not translated yet. drop: what it counts as where nobody ever gets
+ * it; NONE: somebody has got it. */
+struct spinat_kept {
+	struct spinat_slot slot;
+	enum spinat_drop drop;
+};
+/** Keeps an inbound packet under the number that the binder gave. @param given somebody gets it now, and
+ * a copy is kept; else the packet itself is taken */
+void spinat_keep(struct spinat_worker *w, const struct spinat_slot *s, uint32_t hold, bool given);
+/** A kept packet goes to these clients. @param ctx struct spinat_worker */
 void spinat_kept_late(void *ctx, uint32_t hold, const struct spinat_client *to, unsigned int n);
 /** It goes to nobody else. @param ctx struct spinat_worker */
 void spinat_kept_forget(void *ctx, uint32_t hold);
 /** Room for kept packets of one worker, none yet; NULL without memory. Freed by rte_free. */
-struct spinat_slot *spinat_kept_create(int socket);
+struct spinat_kept *spinat_kept_create(int socket);
 
 /* icmp_path.c */
 void spinat_icmp_error_out(struct spinat_worker *w, struct spinat_slot *s);

@@ -77,7 +77,8 @@ struct spinat_binder_ops {
 	void (*count)(void *ctx, uint32_t handle, uint64_t *packets, uint64_t *bytes);
 	/** A packet that was kept by decision (see hold there) goes to these clients too. */
 	void (*late)(void *ctx, uint32_t hold, const struct spinat_client *to, unsigned int n);
-	/** It goes to no others: it needs not be kept any longer. */
+	/** It goes to no others: it needs not be kept any longer. Where nobody has got it, it is
+	 * dropped: SPINAT_DROP_SPI_AMBIGUOUS. */
 	void (*forget)(void *ctx, uint32_t hold);
 	/** An inbound SPI turned out to be undecidable: an operator may decide. NULL: nobody listens. */
 	void (*ambiguous)(void *ctx, const struct spinat_ambiguous *a);
@@ -110,7 +111,8 @@ struct spinat_ipsec_pkt {
 /** Where a packet goes. */
 struct spinat_ipsec_decision {
 	enum spinat_drop drop; /* SPINAT_DROP_NONE, or why it goes nowhere */
-	unsigned int n; /* inbound: receivers, 1 = no copies; outbound: 1 when it may go out */
+	unsigned int n; /* inbound: receivers, 1 = no copies, 0 = dropped, or kept, where hold is
+			 * not 0; outbound: 1 when it may go out */
 	struct spinat_client to[SPINAT_FANOUT_MAX]; /* inbound: who gets it now */
 	uint32_t hold; /* not 0: the packet is to be kept under this number, 1 to SPINAT_HELD_MAX,
 			* until it is forgotten: others may turn out to need it */

@@ -166,6 +166,7 @@ struct held {
 	uint64_t at_ms;
 	uint16_t bit; /* of it, in struct candidate's got */
 	bool onset;
+	bool given; /* somebody has got it */
 };
 TAILQ_HEAD(held_list, held);
 
@@ -445,6 +446,8 @@ void ipsec_contest_forget(struct spinat_binder *b, struct member *m);
 void ipsec_contest_free(struct spinat_binder *b, struct contest *c);
 /** How many of the best must get a packet so that this share of the belief at most goes without. */
 unsigned int ipsec_contest_receivers(const struct contest *c, double miss);
+/** Has it an owner, or a candidate that leads by so much that it gets what nobody else may have? */
+bool ipsec_contest_clear(const struct contest *c);
 /** The share that may go without it in the end. */
 double ipsec_contest_miss(const struct contest *c);
 /** Takes the copies from what a packet, an SPI, a gateway and the box may cost, if all are left. */
@@ -471,9 +474,9 @@ void ipsec_contest_widen(struct spinat_binder *b, uint64_t now_ms, struct contes
 
 #define MISS_NOW 2e-2 /* share of the belief that may have to wait for a packet */
 
-/** Keeps the packet in hand, which those of the best that MISS_NOW asks for get at once (their got is
- * to be set). Returns its number, or 0: nobody else can be the owner. */
-uint32_t ipsec_hold(struct spinat_binder *b, uint64_t now_ms, struct contest *c);
+/** Keeps the packet in hand. @param given whether somebody gets it at once (whose got is to be set)
+ * @return its number */
+uint32_t ipsec_hold(struct spinat_binder *b, uint64_t now_ms, struct contest *c, bool given);
 /** The belief has changed: who may be the owner now gets what was kept. */
 void ipsec_hold_review(struct spinat_binder *b, uint64_t now_ms, struct contest *c);
 /** The contest ends. */

@@ -23,7 +23,7 @@
 #define LEAD 1e-3 /* the belief that a settlement may leave to all the others together */
 #define SURE 1e-5 /* and with this little it is confirmed soon */
 #define REOPEN 1e-1 /* a settled one with this much for the others is open again */
-#define CLEAR 1e-1 /* where there are no copies, the best with this lead gets the packet */
+#define CLEAR 9e-2 /* where there are no copies, the best with this lead gets the packet */
 #define GUARD_MS 1000 /* so long a settled one goes to its rivals as well */
 #define WATCH_MIN_MS 5000 /* two that began in step look alike for a while */
 #define WATCH_MS 10000 /* else it is confirmed after so long without contradiction */
@@ -350,8 +350,11 @@ deliver_copies(struct spinat_binder *b, struct contest *c, uint64_t now_ms, unsi
 static void
 deliver_nothing(struct spinat_binder *b, struct contest *c, struct spinat_ipsec_decision *d)
 {
-	if (c->spi->member == NULL)
-		set_state(b, c->spi, SPINAT_BINDING_AMBIGUOUS, "several candidates, and no copies");
+	c->spi->state = SPINAT_BINDING_AMBIGUOUS;
+	c->spi->why = "several candidates, and no copies";
+	if (d->hold != 0)
+		return; /* its owner may show before its time is over */
+	ipsec_contest_tell(b, c);
 	d->drop = SPINAT_DROP_SPI_AMBIGUOUS;
 }
 
@@ -389,17 +392,28 @@ ipsec_contest_miss(const struct contest *c)
 	return c->n <= FEW && c->spi->member == NULL ? MISS_FEW : MISS;
 }
 
+bool
+ipsec_contest_clear(const struct contest *c)
+{
+	return c->spi->member != NULL ||
+	       (c->n > 0 && ipsec_match_rivals(c, 1) <= CLEAR * c->cand[0].weight);
+}
+
 /* How many of the best get the packet now; where it can be kept, others may get it later. */
 static unsigned int
-receivers(struct spinat_binder *b, uint64_t now_ms, struct contest *c,
+receivers(struct spinat_binder *b, uint64_t now_ms, struct contest *c, enum spinat_ambiguity mode,
 	const struct spinat_ipsec_pkt *p, struct spinat_ipsec_decision *d)
 {
-	if (!is_guarded(c, now_ms))
-		return 1;
-	if (!p->may_wait)
-		return ipsec_contest_receivers(c, ipsec_contest_miss(c));
-	d->hold = ipsec_hold(b, now_ms, c);
-	return ipsec_contest_receivers(c, MISS_NOW);
+	const bool guarded = is_guarded(c, now_ms), waits = guarded && p->may_wait;
+	unsigned int all = guarded ? ipsec_contest_receivers(c, ipsec_contest_miss(c)) : 1, n = all;
+
+	if (mode == SPINAT_AMBIGUITY_FANOUT && waits)
+		n = ipsec_contest_receivers(c, MISS_NOW);
+	else if (mode != SPINAT_AMBIGUITY_FANOUT)
+		n = mode != SPINAT_AMBIGUITY_DROP || ipsec_contest_clear(c) ? 1 : 0;
+	if (waits && n < all && mode != SPINAT_AMBIGUITY_NEWEST)
+		d->hold = ipsec_hold(b, now_ms, c, n > 0);
+	return n;
 }
 
 static void
@@ -407,9 +421,7 @@ deliver(struct spinat_binder *b, const struct spinat_conf *conf, uint64_t now_ms
 	const struct spinat_ipsec_pkt *p, struct spinat_ipsec_decision *d)
 {
 	enum spinat_ambiguity mode = conf->realms[c->spi->group->key.realm].ambiguity;
-	bool clear =
-		c->spi->member != NULL || ipsec_match_rivals(c, 1) <= CLEAR * c->cand[0].weight;
-	unsigned int near = mode == SPINAT_AMBIGUITY_FANOUT ? receivers(b, now_ms, c, p, d) : 1;
+	unsigned int near = receivers(b, now_ms, c, mode, p, d);
 
 	if (c->spi->seq_odd > 0 && near == 1)
 		near = RTE_MIN(c->n, 2u);
@@ -418,7 +430,7 @@ deliver(struct spinat_binder *b, const struct spinat_conf *conf, uint64_t now_ms
 		deliver_copies(b, c, now_ms, near, d);
 	else if (mode == SPINAT_AMBIGUITY_NEWEST && c->spi->member == NULL)
 		deliver_newest(b, c, now_ms, d);
-	else if (mode == SPINAT_AMBIGUITY_DROP && !clear)
+	else if (near == 0)
 		deliver_nothing(b, c, d);
 	else
 		deliver_alone(b, c, now_ms, d);

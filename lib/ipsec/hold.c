@@ -9,6 +9,9 @@
  * meanwhile gets it late; and when its time is over, everyone who may still be the owner does. By
  * then, as a rule, the owner has answered, and nobody else needs a copy.
  *
+ * Where the configuration wants no copies a packet goes to the one who leads by far, as soon as
+ * anyone does. With "drop" nobody gets it before that, so that it may be lost in the end.
+ *
  * All are kept for the same time, so that the oldest comes first in the ring. A contest has few of
  * them: a late packet of a dense stream stays within the receiver's replay window (RFC 4303 3.4.3,
  * 32 packets at least).
@@ -33,6 +36,16 @@ forget(struct spinat_binder *b, struct held *h)
 	b->ops.forget(b->ops.ctx, (uint32_t)(h - b->held) + 1);
 }
 
+/* How many of the best may have a kept packet now, where this share of the belief may go without.
+ * The mode may be another one than when it came. */
+static unsigned int
+takers(const struct spinat_binder *b, const struct contest *c, double miss)
+{
+	if (b->conf->realms[c->spi->group->key.realm].ambiguity == SPINAT_AMBIGUITY_FANOUT)
+		return ipsec_contest_receivers(c, miss);
+	return ipsec_contest_clear(c) ? 1 : 0;
+}
+
 /* It goes to those of the best that have not got it yet. */
 static void
 send_late(struct spinat_binder *b, uint64_t now_ms, struct held *h, unsigned int near)
@@ -40,7 +53,7 @@ send_late(struct spinat_binder *b, uint64_t now_ms, struct held *h, unsigned int
 	struct contest *c = h->contest;
 	struct spinat_client to[CANDIDATES_MAX];
 	struct candidate *x[CANDIDATES_MAX];
-	unsigned int i, n = 0;
+	unsigned int i, copies, n = 0;
 
 	for (i = 0; i < near; i++) {
 		if (c->cand[i].got & h->bit)
@@ -49,8 +62,12 @@ send_late(struct spinat_binder *b, uint64_t now_ms, struct held *h, unsigned int
 		to[n] = c->cand[i].member->host->client;
 		n++;
 	}
-	if (n == 0 || !ipsec_take_copies(b, c, now_ms, n))
+	if (n == 0)
 		return;
+	copies = h->given ? n : n - 1;
+	if (copies > 0 && !ipsec_take_copies(b, c, now_ms, copies))
+		return;
+	h->given = true;
 	for (i = 0; i < n; i++) {
 		x[i]->got |= h->bit;
 		ipsec_evidence_copy(x[i], now_ms, h->onset);
@@ -61,19 +78,19 @@ send_late(struct spinat_binder *b, uint64_t now_ms, struct held *h, unsigned int
 static void
 end(struct spinat_binder *b, uint64_t now_ms, struct held *h)
 {
-	send_late(
-		b, now_ms, h, ipsec_contest_receivers(h->contest, ipsec_contest_miss(h->contest)));
+	struct contest *c = h->contest;
+
+	send_late(b, now_ms, h, takers(b, c, ipsec_contest_miss(c)));
+	if (!h->given)
+		ipsec_contest_tell(b, c);
 	forget(b, h);
 }
 
 uint32_t
-ipsec_hold(struct spinat_binder *b, uint64_t now_ms, struct contest *c)
+ipsec_hold(struct spinat_binder *b, uint64_t now_ms, struct contest *c, bool given)
 {
 	struct held *h = held_at(b, b->held_head);
 
-	if (ipsec_contest_receivers(c, ipsec_contest_miss(c)) <=
-		ipsec_contest_receivers(c, MISS_NOW))
-		return 0;
 	if (h->contest != NULL)
 		end(b, now_ms, h);
 	if (c->held_bits == UINT16_MAX)
@@ -86,6 +103,7 @@ ipsec_hold(struct spinat_binder *b, uint64_t now_ms, struct contest *c)
 		.contest = c,
 		.at_ms = now_ms,
 		.onset = c->onset,
+		.given = given,
 		.bit = ~c->held_bits & (c->held_bits + 1),
 	};
 	c->held_bits |= h->bit;
@@ -99,7 +117,7 @@ ipsec_hold(struct spinat_binder *b, uint64_t now_ms, struct contest *c)
 void
 ipsec_hold_review(struct spinat_binder *b, uint64_t now_ms, struct contest *c)
 {
-	const unsigned int near = ipsec_contest_receivers(c, MISS_NOW);
+	const unsigned int near = takers(b, c, MISS_NOW);
 	struct held *h;
 
 	TAILQ_FOREACH(h, &c->held, next)

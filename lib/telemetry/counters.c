@@ -98,6 +98,7 @@ add_work(struct rte_tel_data *d, const struct spinat_worker_stats *s)
 	rte_tel_data_add_dict_u64(d, "handed_off", s->handed_off);
 	rte_tel_data_add_dict_u64(d, "copies", s->copies);
 	rte_tel_data_add_dict_u64(d, "copies_late", s->copies_late);
+	rte_tel_data_add_dict_u64(d, "delayed", s->delayed);
 	rte_tel_data_add_dict_u64(d, "kept", s->kept);
 	rte_tel_data_add_dict_u64(d, "icmp_sent", s->icmp_sent);
 	rte_tel_data_add_dict_u64(d, "fragmented", s->fragmented);
@@ -208,6 +209,7 @@ handle_stats(const struct spinat_telemetry *t, const char *params, struct rte_te
 		sum.handed_off += w->stats.handed_off;
 		sum.copies += w->stats.copies;
 		sum.copies_late += w->stats.copies_late;
+		sum.delayed += w->stats.delayed;
 		sum.kept += w->stats.kept;
 		sum.icmp_sent += w->stats.icmp_sent;
 		sum.fragmented += w->stats.fragmented;

@@ -267,4 +267,5 @@ class TestFlood:
         eventually(more)
         left_out = [int(one.partition("left_out=")[2].split()[0]) for one in said()]
         assert left_out[0] == 0 and left_out[-1] > 0
+        eventually(lambda: lab.app.telemetry.ask("/spinat/stats")["kept"] == 0)
         lab.forget_drops()

@@ -248,7 +248,7 @@ check(const struct spinat_ipsec_decision *d)
 {
 	unsigned int i, j;
 
-	if ((d->n > 0) != (d->drop == SPINAT_DROP_NONE) || d->n > SPINAT_FANOUT_MAX)
+	if ((d->n > 0 || d->hold != 0) != (d->drop == SPINAT_DROP_NONE) || d->n > SPINAT_FANOUT_MAX)
 		sim_fail("a decision that is neither to deliver nor to drop");
 	for (i = 0; i < d->n; i++)
 		for (j = i + 1; j < d->n; j++)

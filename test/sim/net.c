@@ -158,6 +158,7 @@ late(void *ctx, uint32_t hold, const struct spinat_client *to, unsigned int n)
 		got += to[i].addr == h->sa->client->id.addr &&
 		       to[i].realm == h->sa->client->id.realm;
 	score_copies(s, h->sa->binding, n - got);
+	h->given = true;
 	if (got == 0)
 		return;
 	if (h->p == NULL) /* it came before its SA was up */
@@ -174,7 +175,7 @@ forget(void *ctx, uint32_t hold)
 	struct sim_held *h = &s->held[hold];
 
 	if (h->p != NULL) {
-		score_missed(s, h->p, SPINAT_DROP_NONE);
+		score_missed(s, h->p, h->given ? SPINAT_DROP_NONE : SPINAT_DROP_SPI_AMBIGUOUS);
 		packet_free(s, h->p);
 	}
 	*h = (struct sim_held){0};
@@ -220,7 +221,7 @@ box_in(struct sim *s, void *object, uint64_t arg __rte_unused)
 	got = score_receives(&d, c);
 	waits = d.hold != 0 && !got && p->sa->can_receive[SIM_CLIENT];
 	if (d.hold != 0)
-		s->held[d.hold] = (struct sim_held){p->sa, waits ? p : NULL};
+		s->held[d.hold] = (struct sim_held){p->sa, waits ? p : NULL, d.n > 0};
 	if (got)
 		sim_in(s, c->lan_us, at_end, p, SIM_CLIENT);
 	else if (!waits)

@@ -234,6 +234,7 @@ struct score {
 struct sim_held {
 	struct sa *sa; /* NULL: none */
 	struct packet *p; /* NULL: its client has got it, or had no SA yet */
+	bool given; /* somebody has got it */
 };
 
 struct sim {

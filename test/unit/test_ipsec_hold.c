@@ -7,7 +7,7 @@
 /* Packets that the caller keeps, as others than those who get them at once may be their owners. */
 
 static struct spinat_client late[256];
-static uint32_t n_late, n_kept, most_kept;
+static uint32_t n_late, n_kept, most_kept, n_told;
 static bool kept[SPINAT_HELD_MAX + 1];
 
 static void
@@ -26,17 +26,24 @@ on_forget(void *ctx __rte_unused, uint32_t hold)
 	n_kept--;
 }
 
+static void
+on_ambiguous(void *ctx __rte_unused, const struct spinat_ambiguous *a __rte_unused)
+{
+	n_told++;
+}
+
 static struct fixture *
 create(void)
 {
 	struct fixture *f = fx_create(8192, 512, 5);
 
 	memset(kept, 0, sizeof(kept));
-	n_late = n_kept = most_kept = 0;
+	n_late = n_kept = most_kept = n_told = 0;
 	f->conf.limits.copies = 63;
 	f->conf.limits.copies_per_gateway = f->conf.limits.copies_per_second = 1000000;
 	f->ops.late = on_late;
 	f->ops.forget = on_forget;
+	f->ops.ambiguous = on_ambiguous;
 	spinat_binder_free(f->b);
 	f->b = spinat_binder_create("hold",
 		&(struct spinat_binder_params){.max_bindings = 8192,
@@ -198,6 +205,89 @@ START_TEST(not_for_what_can_not_wait)
 }
 END_TEST
 
+/* Two clients have opened a pair each at the same time, and there are no copies. */
+static struct fixture *
+alike(void)
+{
+	struct fixture *f = create();
+
+	f->conf.realms[0].ambiguity = SPINAT_AMBIGUITY_DROP;
+	ck_assert(fx_out(f, 0, 0x1000, 1));
+	ck_assert(fx_out(f, 1, 0x1001, 1));
+	f->now += 2;
+	return f;
+}
+
+START_TEST(kept_for_nobody)
+{
+	struct fixture *f = alike();
+	struct spinat_ipsec_decision d = in(f, 0x5000, 1);
+
+	ck_assert_uint_eq(d.n, 0);
+	ck_assert_uint_eq(d.drop, SPINAT_DROP_NONE);
+	ck_assert_uint_ne(d.hold, 0);
+	ck_assert_uint_eq(n_told, 0);
+	wait_ms(f, 350);
+	ck_assert_uint_eq(n_late, 0);
+	ck_assert_uint_eq(n_kept, 0);
+	ck_assert_uint_eq(n_told, 1);
+	fx_destroy(f);
+}
+END_TEST
+
+/* The owner is clear before the time is over: it gets each packet once, and nobody else any. */
+START_TEST(kept_until_it_is_clear)
+{
+	struct fixture *f = alike();
+	struct spinat_ipsec_decision d = in(f, 0x5000, 1);
+	struct spinat_binder_stats stats;
+	static const unsigned int pauses[] = {17, 41, 24, 58, 33, 70, 29};
+	uint32_t at_once = 0, sent = 1;
+
+	ck_assert_uint_eq(d.n, 0);
+	for (uint32_t i = 2; i <= 8 && n_late == 0; i++) {
+		wait_ms(f, pauses[i - 2]);
+		ck_assert(fx_out(f, 0, 0x1000, i)); /* asks, */
+		wait_ms(f, 3);
+		d = in(f, 0x5000, i); /* and is answered */
+		ck_assert(d.n == 0 || fx_only(&d, 0));
+		at_once += d.n;
+		sent++;
+	}
+	ck_assert_uint_gt(n_late, 0);
+	wait_ms(f, 400);
+	for (uint32_t i = 0; i < n_late; i++)
+		ck_assert_uint_eq(late[i].addr, fx_client(0).addr);
+	ck_assert_uint_eq(n_late + at_once, sent);
+	ck_assert_uint_eq(n_kept, 0);
+	ck_assert_uint_eq(n_told, 0);
+	spinat_binder_stats_get(f->b, &stats);
+	ck_assert_uint_eq(stats.copies, 0);
+	fx_destroy(f);
+}
+END_TEST
+
+/* A reload has ended the copies: none is made of what was kept before it. */
+START_TEST(no_copies_after_a_reload)
+{
+	static const enum spinat_ambiguity modes[] = {
+		SPINAT_AMBIGUITY_SERIALISE, SPINAT_AMBIGUITY_NEWEST, SPINAT_AMBIGUITY_DROP};
+
+	for (unsigned int i = 0; i < RTE_DIM(modes); i++) {
+		struct fixture *f = one_likely();
+		struct spinat_ipsec_decision d = in(f, 0x5000, 1);
+
+		ck_assert(fx_only(&d, 1));
+		ck_assert_uint_ne(d.hold, 0);
+		f->conf.realms[0].ambiguity = modes[i];
+		wait_ms(f, 350);
+		ck_assert_uint_eq(n_late, 0);
+		ck_assert_uint_eq(n_kept, 0);
+		fx_destroy(f);
+	}
+}
+END_TEST
+
 TCase *
 test_ipsec_hold(void)
 {
@@ -208,5 +298,8 @@ test_ipsec_hold(void)
 	tcase_add_test(t, owner_that_shows_gets_what_was_kept);
 	tcase_add_test(t, room_for_so_many);
 	tcase_add_test(t, not_for_what_can_not_wait);
+	tcase_add_test(t, kept_for_nobody);
+	tcase_add_test(t, kept_until_it_is_clear);
+	tcase_add_test(t, no_copies_after_a_reload);
 	return t;
 }
