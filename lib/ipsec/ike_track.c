@@ -255,7 +255,8 @@ ipsec_ike_track(struct spinat_binder *b, struct ike_sa *sa, uint64_t now_ms,
 	exchange_step(b, sa, now_ms, h, dir);
 }
 
-/* One negotiation at a time with a gateway: a second client's waits, its IKE will say it again. */
+/* One negotiation at a time with a gateway: a second client's waits, its IKE will say it again. It is
+ * over when an SPI has come that is most likely its own; whether it is shows later. */
 static bool
 must_wait(struct spinat_binder *b, uint64_t now_ms, struct ike_sa *sa,
 	const struct spinat_ike_hdr *h, enum spinat_dir dir)
@@ -268,8 +269,8 @@ must_wait(struct spinat_binder *b, uint64_t now_ms, struct ike_sa *sa,
 		exchange_rule(h->exchange) == NULL || exchange_find(sa, h, dir) != NULL)
 		return false;
 	TAILQ_FOREACH(m, &g->open, of_open)
-		if (++looked == SCAN_MAX ||
-			(m != sa->member && ipsec_credit_negotiating(m, now_ms)))
+		if (++looked == SCAN_MAX || (m != sa->member && m->big_claims < m->n_credits &&
+						    ipsec_credit_negotiating(m, now_ms)))
 			return true;
 	return false;
 }

@@ -502,6 +502,37 @@ START_TEST(client_that_shows_by_ike)
 }
 END_TEST
 
+/* One negotiation at a time: the next client's turn has come when the SPI of the one before is seen,
+ * although an idle client may own that SPI too. */
+START_TEST(serialised_until_the_spi_is_seen)
+{
+	struct fixture *f = fx_create(64, 64, 7);
+	struct fx_ike k = {.init_spi = 102, .major = 2, .exchange = SPINAT_IKE2_SA_INIT};
+	struct spinat_ipsec_decision d;
+
+	f->conf.realms[0].ambiguity = SPINAT_AMBIGUITY_SERIALISE;
+	fx_ikev2(f, 0, 100);
+	f->now += 10000;
+	fx_ikev2(f, 1, 101);
+	ck_assert(fx_ike_out(f, 2, k));
+	f->now += 20;
+	k = (struct fx_ike){.init_spi = 102,
+		.resp_spi = 7,
+		.major = 2,
+		.exchange = SPINAT_IKE2_AUTH,
+		.message_id = 1,
+		.encrypted = true};
+	ck_assert(!fx_ike_out(f, 2, k));
+	ck_assert(fx_out(f, 1, 0x1001, 1));
+	ck_assert(!fx_ike_out(f, 2, k));
+	f->now += 20;
+	d = fx_in(f, 0x5000, 1);
+	ck_assert(fx_only(&d, 1));
+	ck_assert(fx_ike_out(f, 2, k));
+	fx_destroy(f);
+}
+END_TEST
+
 static Suite *
 ipsec_suite(void)
 {
@@ -526,6 +557,7 @@ ipsec_suite(void)
 	tcase_add_test(t, spoofed_flood);
 	tcase_add_test(t, same_spi_of_two_protocols);
 	tcase_add_test(t, client_that_shows_by_ike);
+	tcase_add_test(t, serialised_until_the_spi_is_seen);
 	suite_add_tcase(s, t);
 	suite_add_tcase(s, test_ipsec_hold());
 	suite_add_tcase(s, test_ipsec_ike_port());
