@@ -77,6 +77,15 @@ ike_row(const struct ike_sa *sa, uint64_t at_ms, struct spinat_ike_sa_row *row)
 	return true;
 }
 
+/* Settled a short while ago: it may be wrong, and nothing would watch it after a restart. */
+static bool
+is_watched(const struct spi *s)
+{
+	const struct contest *c = READ_ONCE(s->contest);
+
+	return c != NULL && !READ_ONCE(c->inquiry);
+}
+
 static bool
 spi_row(const struct spinat_binder *b, const struct spi *s, uint64_t at_ms,
 	struct spinat_spi_row *row)
@@ -87,7 +96,7 @@ spi_row(const struct spinat_binder *b, const struct spi *s, uint64_t at_ms,
 	uint64_t packets, bytes, last_ms = s->last_ms;
 
 	memset(row, 0, sizeof(*row));
-	if (READ_ONCE(s->state) != SPINAT_BINDING_SETTLED ||
+	if (READ_ONCE(s->state) != SPINAT_BINDING_SETTLED || is_watched(s) ||
 		!owner_of(READ_ONCE(s->member), &row->owner))
 		return false;
 	row->owner.flags |=

@@ -9,7 +9,7 @@
 /*
  * What the binder knows, as rows that outlive the process: IKE SAs, SPIs and credits. A row names
  * its client, outside address and gateway itself, so that rows can be put back one by one, in the
- * order of the kinds here. What is still contested is not kept: it is decided by timing that is over
+ * order of the kinds here. What is contested or watched is not kept: it is decided by timing that is over
  * when the rows come back, and by then the SPI's next packet is seen as one of an old SA.
  */
 

@@ -196,6 +196,51 @@ START_TEST(credits_come_back)
 }
 END_TEST
 
+static struct spinat_binding_row
+row_of(const struct fixture *f, uint32_t spi)
+{
+	struct spinat_binding_row row;
+	uint32_t cursor = 0;
+
+	while (spinat_binder_next_binding(f->b, &cursor, &row))
+		if (row.spi == rte_cpu_to_be_32(spi))
+			return row;
+	ck_abort_msg("SPI 0x%x is not there", spi);
+}
+
+/* What has settled a short while ago may be wrong, and is not kept before its watch is over. */
+START_TEST(watched_binding_stays_behind)
+{
+	static const unsigned int pauses[] = {170, 410, 240, 580, 330};
+	struct fixture *f = fx_create(ROWS, ROWS, 3);
+	uint32_t seq = 1;
+
+	for (unsigned int i = 0; i < 2; i++)
+		ck_assert(fx_out(f, i, SPI_OUT(i), 1));
+	f->now += 20;
+	do {
+		fx_in(f, SPI_IN(0), seq++);
+		f->now += 2;
+		ck_assert(fx_out(f, 0, SPI_OUT(0), seq)); /* answers */
+		f->now += pauses[seq % RTE_DIM(pauses)];
+		ck_assert_uint_lt(seq, 100);
+	} while (row_of(f, SPI_IN(0)).state != SPINAT_BINDING_SETTLED);
+	ck_assert_uint_eq(row_of(f, SPI_IN(0)).n_candidates, 2);
+	save(f, &saved);
+	ck_assert_uint_eq(saved.n_spis, 2);
+	while (row_of(f, SPI_IN(0)).n_candidates != 0) {
+		fx_in(f, SPI_IN(0), seq++);
+		f->now += 2;
+		ck_assert(fx_out(f, 0, SPI_OUT(0), seq));
+		f->now += pauses[seq % RTE_DIM(pauses)];
+		ck_assert_uint_lt(seq, 200);
+	}
+	save(f, &saved);
+	ck_assert_uint_eq(saved.n_spis, 3);
+	fx_destroy(f);
+}
+END_TEST
+
 static struct spinat_spi_row spi_row(unsigned int client, uint32_t spi, enum spinat_dir dir);
 
 /* Two clients that chose the same SPI both get it again. */
@@ -345,6 +390,7 @@ test_state_binder(void)
 	tcase_add_test(tc, bindings_come_back);
 	tcase_add_test(tc, orders_come_back);
 	tcase_add_test(tc, credits_come_back);
+	tcase_add_test(tc, watched_binding_stays_behind);
 	tcase_add_test(tc, shared_binding_comes_back);
 	tcase_add_test(tc, rows_that_can_not_be);
 	tcase_add_test(tc, random_rows);
