@@ -76,6 +76,14 @@ send(struct sim *s, struct tunnel *t, enum sim_side side, enum app_what what, ui
 	net_send(s, p, side);
 }
 
+/* Ever more seldom, as TCP does. */
+static void
+again(struct sim *s, struct tunnel *t, sim_action action, uint64_t arg)
+{
+	sim_in(s, (double)(ASK_AGAIN_US << RTE_MIN(t->app.tries++, (uint32_t)RTO_DOUBLED)), action,
+		t, arg);
+}
+
 static void
 ask_again(struct sim *s, void *object, uint64_t id)
 {
@@ -85,7 +93,7 @@ ask_again(struct sim *s, void *object, uint64_t id)
 	if (a->answered >= id || a->id != id)
 		return;
 	send(s, t, a->opens, APP_QUESTION, a->id, a->step, 2);
-	sim_in(s, ASK_AGAIN_US, ask_again, t, id);
+	again(s, t, ask_again, id);
 }
 
 static void
@@ -97,8 +105,9 @@ ask(struct sim *s, void *object, uint64_t arg __rte_unused)
 	a->got = 0;
 	a->step = 0;
 	a->id++;
+	a->tries = 0;
 	send(s, t, a->opens, APP_QUESTION, a->id, 0, 2);
-	sim_in(s, ASK_AGAIN_US, ask_again, t, a->id);
+	again(s, t, ask_again, a->id);
 }
 
 void
@@ -229,7 +238,7 @@ hello(struct sim *s, void *object, uint64_t number)
 	if (t->app.hellos != number)
 		return;
 	send(s, t, t->app.opens, APP_HELLO, (uint32_t)number, 0, 1);
-	sim_in(s, ASK_AGAIN_US, hello, t, number);
+	again(s, t, hello, number);
 }
 
 static void
@@ -248,6 +257,7 @@ got_hello_back(struct sim *s, struct tunnel *t, uint32_t number)
 	if (a->hellos != number)
 		return;
 	a->hellos++;
+	a->tries = 0;
 	sim_in(s, rng_between(&t->client->rng, 50, 2000), a->hellos < s->p.hellos ? hello : begin,
 		t, a->hellos);
 }

@@ -123,6 +123,7 @@ struct app {
 	bool open; /* a transfer is under way */
 	uint32_t step; /* APP_BULK: 0: connect, 1: request */
 	uint32_t id; /* of the last question */
+	uint32_t tries; /* of the question or hello under way */
 	uint32_t answered; /* id of the last one that was answered whole */
 	uint32_t got; /* packets of the answer, or data */
 	double think_s, gap_us;
