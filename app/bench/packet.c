@@ -14,6 +14,7 @@
 #include "packet.h"
 #include "packet/checksum.h"
 
+#define SEQ_MATURE 1000
 #define L3 RTE_ETHER_HDR_LEN
 #define L4 (L3 + sizeof(struct rte_ipv4_hdr))
 #define UDP_LEN 8
@@ -109,7 +110,8 @@ write_tcp(struct layer4 *l, const struct bench_packet *p)
 static void
 write_esp(const struct layer4 *l, const struct bench_packet *p)
 {
-	const rte_be32_t seq = rte_cpu_to_be_32(p->epoch);
+	/* a number comes more than once, which the binder looks into while an SA is young */
+	const rte_be32_t seq = rte_cpu_to_be_32(p->opening ? p->epoch : SEQ_MATURE + p->epoch);
 
 	memcpy(l->at, &p->step.ports, sizeof(p->step.ports));
 	memcpy(l->at + 4, &seq, sizeof(seq));

@@ -233,6 +233,22 @@ show_ike(struct spinat_worker *w, const struct spinat_slot *s, struct spinat_flo
 		spinat_ike_session(w, s, f);
 }
 
+/* Another SA may have the same SPI: the binder has to see its packets. */
+static inline bool
+is_of_another(struct spinat_flow *f, const struct spinat_meta *meta)
+{
+	const uint32_t last = f->spi_seq;
+
+	if (meta->kind != SPINAT_KIND_SPI || meta->key.dir != SPINAT_IN)
+		return false;
+	if (likely((int32_t)(meta->seq - last) > 0)) {
+		__atomic_store_n(&f->spi_seq, meta->seq, __ATOMIC_RELAXED);
+		return false;
+	}
+	return spinat_seq_is_back(last, meta->seq, f->state != 0) &&
+	       f->type == SPINAT_FLOW_SHORTCUT;
+}
+
 static inline void
 touch(struct spinat_worker *w, struct spinat_flow *f, struct spinat_slot *s)
 {
@@ -396,7 +412,7 @@ translate(struct spinat_worker *w, struct spinat_slot *slots, unsigned int n)
 	for (unsigned int i = 0; i < n; i++) {
 		struct spinat_slot *s = &slots[i];
 
-		if (likely(s->flow != NULL)) {
+		if (likely(s->flow != NULL && !is_of_another(s->flow, &s->meta))) {
 			touch(w, s->flow, s);
 			if (unlikely(!s->plain || !forward_plain(w, s, s->flow, &way)))
 				spinat_forward(w, s, s->flow);

@@ -22,6 +22,7 @@ shortcut_install(void *ctx, const struct spinat_shortcut *s)
 		.outside = s->outside,
 		.remote = s->gateway,
 		.spi = s->spi,
+		.seq = s->seq,
 		.realm = s->client.realm,
 		.proto = s->proto,
 		.dir = s->dir,
@@ -65,6 +66,24 @@ shortcut_count(void *ctx, uint32_t handle, uint64_t *packets, uint64_t *bytes)
 	*bytes = w->nat->table->flows[handle].bytes;
 }
 
+static uint32_t
+shortcut_last_seq(void *ctx, uint32_t handle)
+{
+	const struct spinat_worker *w = ctx;
+
+	return __atomic_load_n(&w->nat->table->flows[handle].spi_seq, __ATOMIC_RELAXED);
+}
+
+static void
+shortcut_set_seq(void *ctx, uint32_t handle, uint32_t seq)
+{
+	struct spinat_worker *w = ctx;
+	struct spinat_flow *f = &w->nat->table->flows[handle];
+
+	__atomic_store_n(&f->spi_seq, seq, __ATOMIC_RELAXED);
+	__atomic_store_n(&f->state, SPINAT_SPI_GOES_BACK, __ATOMIC_RELAXED);
+}
+
 static void
 spi_ambiguous(void *ctx, const struct spinat_ambiguous *a)
 {
@@ -78,6 +97,8 @@ const struct spinat_binder_ops spinat_shortcut_ops = {
 	.remove = shortcut_remove,
 	.last_used = shortcut_last_used,
 	.count = shortcut_count,
+	.last_seq = shortcut_last_seq,
+	.set_seq = shortcut_set_seq,
 	.late = spinat_kept_late,
 	.forget = spinat_kept_forget,
 	.ambiguous = spi_ambiguous,

@@ -19,6 +19,9 @@
 #define CONTEST_IDLE_MS 300000
 /* Outbound packets that stay in sight while the client's inbound SPI is waited for. */
 #define SIGHT_PACKETS 16
+/* Packets with numbers that are back, and nobody else they can be for, before it goes without saying:
+ * who replays or plays a capture again and again takes no time for it. */
+#define BACKS_MAX 16
 
 static struct rte_hash *
 hash_create(const char *name, const char *what, uint32_t entries, uint32_t key_len, uint32_t seed,
@@ -261,6 +264,13 @@ static void
 settled_inbound(struct spinat_binder *b, uint64_t now_ms, struct spi *s,
 	const struct spinat_ipsec_pkt *p, struct spinat_ipsec_decision *d)
 {
+	ipsec_inquire_same(b, now_ms, s, p->seq);
+	if (s->contest != NULL) {
+		ipsec_contest_inbound(b, b->conf, now_ms, s, p, d);
+		return;
+	}
+	if (s->handle != SPINAT_SHORTCUT_NONE && ++s->seq_backs >= BACKS_MAX)
+		b->ops.set_seq(b->ops.ctx, s->handle, p->seq);
 	ipsec_spi_seen(s, now_ms, p);
 	/* One packet may be anyone's; the second makes it a flow that has spent its credit. */
 	if (ipsec_spi_confirm(s))

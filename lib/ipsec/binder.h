@@ -25,8 +25,8 @@
  *
  * Settled SPIs are translated by the flow table without asking the binder. The binder tells its
  * caller through struct spinat_binder_ops when such a shortcut may be put in and when it must go;
- * before it gives an idle binding up it asks when the shortcut was last used. last_used and count
- * may be called from any thread that reads telemetry; install and remove from the owner alone.
+ * before it gives an idle binding up it asks when the shortcut was last used. last_used, count and
+ * last_seq may be called from any thread that reads telemetry; the others from the owner alone.
  */
 
 struct spinat_binder;
@@ -47,9 +47,27 @@ struct spinat_shortcut {
 	rte_be32_t outside;
 	rte_be32_t gateway;
 	rte_be32_t spi;
+	uint32_t seq; /* highest sequence number so far */
 	uint8_t proto; /* IPPROTO_ESP or IPPROTO_AH */
 	uint8_t dir; /* enum spinat_dir */
 };
+
+#define SPINAT_SEQ_WINDOW 64 /* what a receiver may still take (RFC 4303 3.4.3) */
+#define SPINAT_SEQ_YOUNG 128
+
+/**
+ * Whether a packet's sequence number is so far behind those of its SPI that it may be of another SA
+ * with the same SPI. While an SA is young, any that is not new may be: both have just begun; unless
+ * it is known that its numbers go back by themselves.
+ */
+static inline bool
+spinat_seq_is_back(uint32_t last, uint32_t seq, bool known)
+{
+	const uint32_t behind = last - seq;
+
+	return behind < UINT32_MAX / 2 &&
+	       (behind >= SPINAT_SEQ_WINDOW || (last < SPINAT_SEQ_YOUNG && !known));
+}
 
 #define SPINAT_SHORTCUT_NONE UINT32_MAX
 
@@ -75,6 +93,12 @@ struct spinat_binder_ops {
 	uint64_t (*last_used)(void *ctx, uint32_t handle);
 	/** Packets and bytes that have gone through a shortcut so far. */
 	void (*count)(void *ctx, uint32_t handle, uint64_t *packets, uint64_t *bytes);
+	/** Highest sequence number of an inbound shortcut. One that is back (spinat_seq_is_back()) does
+	 * not use it: the binder is asked. */
+	uint32_t (*last_seq)(void *ctx, uint32_t handle);
+	/** Numbers of this shortcut go back, and nobody else is meant: it counts from there, and is
+	 * known for it. */
+	void (*set_seq)(void *ctx, uint32_t handle, uint32_t seq);
 	/** A packet that was kept by decision (see hold there) goes to these clients too. */
 	void (*late)(void *ctx, uint32_t hold, const struct spinat_client *to, unsigned int n);
 	/** It goes to no others: it needs not be kept any longer. Where nobody has got it, it is

@@ -47,6 +47,7 @@
 #define ASKS_MAX 16 /* outbound packets of a member whose answers may be under way */
 #define ONSET_MS 8 /* a packet after so long a silence says something by its time */
 #define OVERTAKEN_DB -10.0 /* prior of who came after an SPI's first packet */
+#define ODD_MIN 3 /* packets out of an SPI's series of numbers that make it two */
 #define SEEN_SLOTS 65536 /* refused SPIs that are remembered */
 #define SQUELCH_MS 1000 /* how long a group without candidates refuses unknown SPIs */
 
@@ -240,6 +241,9 @@ struct spi {
 	double pause_ms; /* the longest of late */
 	uint32_t gaps; /* seen since it last came into sight */
 	uint32_t seq_odd; /* packets that fit no single series of numbers */
+	uint32_t seq_backs; /* packets behind that nobody else expected */
+	uint32_t seq_other; /* where another series would be, */
+	uint32_t seq_ahead; /* and how many packets in front of the known one it may have */
 	uint8_t ttl; /* of the first packet */
 	uint8_t dir;
 	uint8_t state; /* enum spinat_binding_state */
@@ -430,6 +434,7 @@ void ipsec_member_watch(struct spinat_binder *b, struct member *m, uint64_t now_
 /** The same for what it receives: a rekey is under way. */
 void ipsec_member_watch_in(struct spinat_binder *b, struct member *m);
 uint64_t ipsec_spi_last_used(const struct spinat_binder *b, const struct spi *s);
+uint32_t ipsec_spi_last_seq(const struct spinat_binder *b, const struct spi *s);
 
 /* --- contest.c: who gets an inbound SPI that is not settled ------------------------------------------ */
 
@@ -512,6 +517,9 @@ void ipsec_match_remove(struct contest *c, unsigned int i);
 
 /** Puts the group's bindings in doubt where the member sends and nothing comes for it. */
 void ipsec_inquire(struct spinat_binder *b, uint64_t now_ms, struct member *m);
+/** Puts a settled binding in doubt whose numbers have gone back, if that may be the SA of another
+ * client with the same SPI: who expects one gets its packets too. */
+void ipsec_inquire_same(struct spinat_binder *b, uint64_t now_ms, struct spi *s, uint32_t seq);
 
 /* --- evidence.c: correlation ------------------------------------------------------------------------- */
 

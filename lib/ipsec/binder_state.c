@@ -117,6 +117,8 @@ spi_row(const struct spinat_binder *b, const struct spi *s, uint64_t at_ms,
 		b->ops.count(b->ops.ctx, handle, &packets, &bytes);
 		row->packets += packets;
 		row->bytes += bytes;
+		if (s->dir == SPINAT_IN)
+			row->seq_last = b->ops.last_seq(b->ops.ctx, handle);
 	}
 	row->idle_ms = age(at_ms, last_ms);
 	row->age_ms = age(at_ms, s->created_ms);

@@ -328,13 +328,18 @@ series_step(struct spi *s, uint32_t seq)
 	uint32_t ahead = seq - s->seq_last, behind = s->seq_last - seq;
 
 	if (s->packets == 0 || ahead - 1 < UINT32_MAX / 2) {
-		s->seq_window = s->packets > 0 && ahead < 64 ? s->seq_window << ahead | 1 : 1;
+		s->seq_window = s->packets > 0 && ahead < SPINAT_SEQ_WINDOW
+					? s->seq_window << ahead | 1
+					: 1;
 		s->seq_last = seq;
-	} else if (behind >= 64 || (s->seq_window & RTE_BIT64(behind)) != 0) {
-		s->seq_odd++;
-	} else {
-		s->seq_window |= RTE_BIT64(behind);
+		return;
 	}
+	s->seq_other = seq;
+	if (behind >= SPINAT_SEQ_WINDOW || (s->seq_window & RTE_BIT64(behind)) != 0) {
+		s->seq_odd++;
+		s->seq_ahead = SPINAT_SEQ_WINDOW;
+	} else
+		s->seq_window |= RTE_BIT64(behind);
 }
 
 void
@@ -360,6 +365,7 @@ ipsec_spi_install(struct spinat_binder *b, struct spi *s)
 		.outside = s->group->key.a,
 		.gateway = s->group->key.b,
 		.spi = s->key.spi,
+		.seq = s->seq_last,
 		.proto = s->key.proto,
 		.dir = s->dir,
 	};
@@ -379,6 +385,13 @@ ipsec_spi_last_used(const struct spinat_binder *b, const struct spi *s)
 	return used;
 }
 
+uint32_t
+ipsec_spi_last_seq(const struct spinat_binder *b, const struct spi *s)
+{
+	return s->handle == SPINAT_SHORTCUT_NONE ? s->seq_last
+						 : b->ops.last_seq(b->ops.ctx, s->handle);
+}
+
 void
 ipsec_spi_uninstall(struct spinat_binder *b, struct spi *s)
 {
@@ -388,6 +401,10 @@ ipsec_spi_uninstall(struct spinat_binder *b, struct spi *s)
 		return;
 	s->last_ms = ipsec_spi_last_used(b, s);
 	b->ops.count(b->ops.ctx, s->handle, &packets, &bytes);
+	if (s->dir == SPINAT_IN) {
+		s->seq_last = ipsec_spi_last_seq(b, s);
+		s->seq_window = 1;
+	}
 	b->ops.remove(b->ops.ctx, s->handle);
 	s->handle = SPINAT_SHORTCUT_NONE;
 	s->gaps = 0;

@@ -28,12 +28,13 @@
 #define GUARD_MS 1000 /* so long a settled one goes to its rivals as well */
 #define WATCH_MIN_MS 5000 /* two that began in step look alike for a while */
 #define WATCH_MS 10000 /* else it is confirmed after so long without contradiction */
+#define WATCH_SAME_MS 60000 /* or this, while its numbers go back */
 
 #define ALONE_DB 6.0 /* who alone gets the packets can not win much by answers to them */
 #define SHOWN_DB 15.0 /* and so much they must say, */
 #define SILENT_DB -17.0 /* whatever speaks against it: one in fifty reacts to nothing */
 #define HANDOVER_PROOF_DB 10.0
-#define ODD_MIN 3 /* packets out of the series that make it two */
+#define OTHER_GAP 8 /* packets that may be missing in the second series */
 
 #define CONTESTS_MAX 4096 /* of a group */
 #define CONTESTS_SPARE 16 /* beyond two for each client that expects an SPI */
@@ -109,6 +110,8 @@ confirm(struct spinat_binder *b, uint64_t now_ms, struct contest *c)
 		ipsec_evidence_delay(s->group, c->cand[0].gap_ms);
 		s->group->ttl = s->ttl;
 	}
+	if (s->second == NULL)
+		s->seq_odd = 0;
 	ipsec_contest_free(b, c);
 	if (!inquiry)
 		ipsec_credit_spend(s->member, now_ms, s);
@@ -184,6 +187,14 @@ is_proven(const struct contest *c)
 	       c->cand[0].handover_db >= HANDOVER_PROOF_DB || others > LEAD * c->cand[0].odds;
 }
 
+/* Two series of numbers, and two candidates that lead together. */
+static bool
+are_two(const struct contest *c)
+{
+	return c->spi->seq_odd >= ODD_MIN && c->n >= 2 &&
+	       ipsec_match_rivals(c, 2) <= LEAD * c->cand[0].weight;
+}
+
 /* Nobody else expects an SPI: it opened this pair itself, or a second packet has come. */
 static bool
 sole_candidate(const struct spinat_binder *b, uint64_t now_ms, const struct contest *c)
@@ -251,6 +262,8 @@ ipsec_contest_review(struct spinat_binder *b, uint64_t now_ms, struct contest *c
 				     : "the only client that expects an SPI");
 	else if (owner == NULL && rivals <= LEAD * best && is_proven(c))
 		settle(b, now_ms, c, "its traffic fits the SPI's");
+	else if (owner == NULL && are_two(c))
+		settle(b, now_ms, c, "two clients chose the same SPI");
 	ipsec_hold_review(b, now_ms, c);
 	if (c->spi->member != NULL && c->spi->second == NULL && c->spi->seq_odd >= ODD_MIN)
 		share(c);
@@ -421,6 +434,21 @@ receivers(struct spinat_binder *b, uint64_t now_ms, struct contest *c, enum spin
 	return n;
 }
 
+/* May it be of another SA with the same SPI? What is in front of all others may continue either. */
+static bool
+may_be_other(struct spi *s, uint32_t seq)
+{
+	if (s->seq_odd == 0)
+		return false;
+	if (s->seq_odd >= ODD_MIN || seq != s->seq_last)
+		return true;
+	if (seq - s->seq_other > OTHER_GAP || s->seq_ahead == 0)
+		return false;
+	s->seq_other = seq;
+	s->seq_ahead -= s->seq_odd == 1;
+	return true;
+}
+
 static void
 deliver(struct spinat_binder *b, const struct spinat_conf *conf, uint64_t now_ms, struct contest *c,
 	const struct spinat_ipsec_pkt *p, struct spinat_ipsec_decision *d)
@@ -428,7 +456,7 @@ deliver(struct spinat_binder *b, const struct spinat_conf *conf, uint64_t now_ms
 	enum spinat_ambiguity mode = conf->realms[c->spi->group->key.realm].ambiguity;
 	unsigned int near = receivers(b, now_ms, c, mode, p, d);
 
-	if (c->spi->seq_odd > 0 && near == 1)
+	if (near == 1 && may_be_other(c->spi, p->seq))
 		near = RTE_MIN(c->n, 2u);
 
 	if (mode == SPINAT_AMBIGUITY_FANOUT && near > 1)
@@ -461,6 +489,9 @@ ipsec_contest_inbound(struct spinat_binder *b, const struct spinat_conf *conf, u
 {
 	struct contest *c = s->contest;
 
+	if (c->inquiry && s->seq_odd > 0 && (int32_t)(p->seq - s->seq_last) <= 0 &&
+		now_ms - c->opened_ms < WATCH_SAME_MS)
+		c->settled_ms = now_ms; /* two series, perhaps, that have not met yet */
 	ipsec_evidence_inbound(c, now_ms, p->len);
 	ipsec_spi_seen(s, now_ms, p);
 	ipsec_contest_review(b, now_ms, c);

@@ -42,7 +42,8 @@ static unsigned int
 takers(const struct spinat_binder *b, const struct contest *c, double miss)
 {
 	if (b->conf->realms[c->spi->group->key.realm].ambiguity == SPINAT_AMBIGUITY_FANOUT)
-		return ipsec_contest_receivers(c, miss);
+		return RTE_MAX(ipsec_contest_receivers(c, miss),
+			c->spi->seq_odd >= ODD_MIN ? RTE_MIN(c->n, 2u) : 0);
 	return ipsec_contest_clear(c) ? 1 : 0;
 }
 

@@ -41,12 +41,14 @@ enum spinat_flow_type {
 #define SPINAT_TCP_ESTABLISHED 0x20 /* the handshake is complete, no RST since */
 /* The same for UDP: there was ESP in it since the last IKE message, and the binder has been told. */
 #define SPINAT_ESP_IN_UDP 0x01
+/* ESP and AH: sequence numbers go back by themselves, there is no second SA with this SPI. */
+#define SPINAT_SPI_GOES_BACK 0x01
 
 /**
  * One flow: all that a packet needs to be translated, in one cache line. Packets only read it, but
  * for last_seen (stored when the second changes), the next hops (when routes or neighbours have come
  * or gone), the state bits, and, on SPI flows, the two
- * counts (one SA is received by one worker). Arrays are indexed by enum spinat_dir: [SPINAT_OUT] is
+ * counts and the sequence number (one SA is received by one worker). Arrays are indexed by enum spinat_dir: [SPINAT_OUT] is
  * what replaces the source of a packet from inside, [SPINAT_IN] what replaces the destination of a
  * packet from outside, so new_addr[SPINAT_IN] is the inside address and new_addr[SPINAT_OUT] the
  * outside one.
@@ -62,9 +64,12 @@ struct spinat_flow {
 	uint8_t proto;
 	uint8_t type; /* enum spinat_flow_type */
 	uint8_t flags;
-	uint8_t state; /* SPINAT_TCP_* or SPINAT_ESP_IN_UDP */
+	uint8_t state; /* SPINAT_TCP_*, SPINAT_ESP_IN_UDP or SPINAT_SPI_GOES_BACK */
 	uint16_t l3_delta[2]; /* IPv4 checksum delta, TTL decrement included */
-	uint16_t l4_delta[2]; /* transport checksum delta */
+	union {
+		uint16_t l4_delta[2]; /* transport checksum delta; not of ESP and AH */
+		uint32_t spi_seq; /* of ESP and AH: highest sequence number, host order. Relaxed. */
+	};
 	uint32_t last_seen; /* seconds since start */
 	uint32_t created; /* seconds since start */
 	union {

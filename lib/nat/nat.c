@@ -518,6 +518,7 @@ spinat_nat_install_spi(struct spinat_nat *nat, const struct spinat_spi_flow *s, 
 	f->last_seen = f->created = now_s;
 	f->spi = s->spi;
 	spinat_flow_set_deltas(f);
+	f->spi_seq = s->seq;
 	return spinat_table_insert(nat->table, f) == 0 ? f : NULL;
 }
 

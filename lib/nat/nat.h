@@ -78,6 +78,7 @@ enum spinat_drop spinat_nat_inbound(struct spinat_nat *nat, const struct spinat_
 /** One SPI in one direction. */
 struct spinat_spi_flow {
 	rte_be32_t client, outside, remote, spi;
+	uint32_t seq; /* highest sequence number so far, host order */
 	uint16_t realm;
 	uint8_t proto; /* IPPROTO_ESP or IPPROTO_AH */
 	uint8_t dir; /* enum spinat_dir */

@@ -247,6 +247,30 @@ class TestManyClientsOneGateway:
                 esp_out(lab, tunnel)
 
 
+class TestSameSpi:
+    """Two clients have chosen the same SPI; the second one does when the packets of the first one are
+    translated without the binder. Neither loses a packet."""
+
+    @pytest.mark.parametrize("ahead", [20, 1000])
+    def test_second_client_loses_nothing(self, lab: Lab, ahead: int) -> None:
+        gateway = f"203.0.113.{134 + (ahead == 20)}"
+        first, second = Tunnel(A, gateway), Tunnel(B, gateway)
+        second.spi_in = first.spi_in
+        for _ in range(3):
+            esp_out(lab, first)
+            esp_back(lab, first)
+        first.advance(ahead)
+        esp_back(lab, first)
+        esp_out(lab, second)
+        copies = 0
+        for _ in range(30):
+            copies += esp_back_copies(lab, second, {A})
+            esp_out(lab, second)
+            copies += esp_back_copies(lab, first, {B})
+            esp_out(lab, first)
+        assert copies > 0  # nothing but the keys tells them apart
+
+
 class TestUnlikelyOwner:
     def test_gets_it_a_moment_later(self, lab: Lab) -> None:
         """Of two clients one has just opened a pair, the other some time ago: what comes now is most

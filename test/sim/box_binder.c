@@ -36,6 +36,8 @@ struct shortcut {
 	struct spinat_client client;
 	rte_be32_t outside;
 	uint64_t last_ms, packets, bytes;
+	uint32_t seq;
+	bool goes_back;
 	uint32_t next_free;
 };
 
@@ -80,6 +82,7 @@ install(void *ctx, const struct spinat_shortcut *sc)
 		.client = sc->client,
 		.outside = sc->outside,
 		.last_ms = b->now_ms / 1000 * 1000,
+		.seq = sc->seq,
 	};
 	if (rte_hash_lookup(b->index, &x->key) >= 0)
 		sim_fail("the binder put a shortcut in twice");
@@ -116,6 +119,23 @@ count(void *ctx, uint32_t handle, uint64_t *packets, uint64_t *bytes)
 	*bytes = b->shortcuts[handle].bytes;
 }
 
+static uint32_t
+last_seq(void *ctx, uint32_t handle)
+{
+	const struct binder_box *b = ctx;
+
+	return b->shortcuts[handle].seq;
+}
+
+static void
+set_seq(void *ctx, uint32_t handle, uint32_t seq)
+{
+	struct binder_box *b = ctx;
+
+	b->shortcuts[handle].seq = seq;
+	b->shortcuts[handle].goes_back = true;
+}
+
 static void
 late(void *ctx, uint32_t hold, const struct spinat_client *to, unsigned int n)
 {
@@ -141,6 +161,9 @@ take(struct binder_box *b, uint64_t now_ms, const struct shortcut_key *key,
 	b->now_ms = now_ms;
 	if (rte_hash_lookup_data(b->index, key, (void **)&x) < 0)
 		return NULL;
+	if (key->dir == SPINAT_IN && spinat_seq_is_back(x->seq, p->seq, x->goes_back))
+		return NULL;
+	x->seq = RTE_MAX(x->seq, p->seq);
 	x->last_ms = now_ms / 1000 * 1000;
 	x->packets++;
 	x->bytes += p->len;
@@ -167,6 +190,8 @@ box_create(const struct spinat_conf *conf, uint64_t seed, const struct box_held_
 		.remove = uninstall,
 		.last_used = last_used,
 		.count = count,
+		.last_seq = last_seq,
+		.set_seq = set_seq,
 		.late = late,
 		.forget = forget,
 		.ctx = b};

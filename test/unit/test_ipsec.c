@@ -563,6 +563,7 @@ ipsec_suite(void)
 	suite_add_tcase(s, test_ipsec_ike_port());
 	suite_add_tcase(s, test_ipsec_order());
 	suite_add_tcase(s, test_ipsec_outside());
+	suite_add_tcase(s, test_ipsec_same());
 	suite_add_tcase(s, test_ipsec_udp());
 	return s;
 }

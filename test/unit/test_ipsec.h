@@ -11,6 +11,7 @@ TCase *test_ipsec_hold(void);
 TCase *test_ipsec_ike_port(void);
 TCase *test_ipsec_order(void);
 TCase *test_ipsec_outside(void);
+TCase *test_ipsec_same(void);
 TCase *test_ipsec_udp(void);
 
 #endif

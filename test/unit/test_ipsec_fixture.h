@@ -31,10 +31,11 @@ struct fixture {
 	struct spinat_binder_ops ops;
 	struct {
 		struct spinat_shortcut s;
-		bool used;
+		bool used, goes_back;
 		uint64_t last_ms, packets, bytes;
 	} shortcut[FX_SHORTCUTS];
 	uint32_t n_shortcuts, max_shortcuts;
+	uint32_t n_asked; /* inbound packets that no shortcut took */
 	uint64_t now;
 	uint64_t random;
 };
@@ -49,12 +50,15 @@ fx_random(struct fixture *f, uint32_t below)
 static uint32_t
 fx_install(void *ctx, const struct spinat_shortcut *s)
 {
+	struct spinat_shortcut was;
 	struct fixture *f = ctx;
 	uint32_t i;
 
 	for (i = 0; i < f->max_shortcuts; i++) {
 		if (f->shortcut[i].used) {
-			ck_assert_int_ne(memcmp(&f->shortcut[i].s, s, sizeof(*s)), 0);
+			was = f->shortcut[i].s;
+			was.seq = s->seq;
+			ck_assert_int_ne(memcmp(&was, s, sizeof(was)), 0);
 			continue;
 		}
 		memset(&f->shortcut[i], 0, sizeof(f->shortcut[i]));
@@ -95,6 +99,26 @@ fx_count(void *ctx, uint32_t handle, uint64_t *packets, uint64_t *bytes)
 	ck_assert(f->shortcut[handle].used);
 	*packets = f->shortcut[handle].packets;
 	*bytes = f->shortcut[handle].bytes;
+}
+
+static uint32_t
+fx_last_seq(void *ctx, uint32_t handle)
+{
+	struct fixture *f = ctx;
+
+	ck_assert(f->shortcut[handle].used);
+	ck_assert_int_eq(f->shortcut[handle].s.dir, SPINAT_IN);
+	return f->shortcut[handle].s.seq;
+}
+
+static void
+fx_set_seq(void *ctx, uint32_t handle, uint32_t seq)
+{
+	struct fixture *f = ctx;
+
+	ck_assert(f->shortcut[handle].used);
+	f->shortcut[handle].s.seq = seq;
+	f->shortcut[handle].goes_back = true;
 }
 
 static inline void
@@ -147,6 +171,8 @@ fx_create(uint32_t max_bindings, uint32_t max_ike, uint64_t seed)
 		.remove = fx_remove,
 		.last_used = fx_last_used,
 		.count = fx_count,
+		.last_seq = fx_last_seq,
+		.set_seq = fx_set_seq,
 		.ctx = f};
 	snprintf(name, sizeof(name), "test%u", serial++);
 	f->b = spinat_binder_create(name, &params, &f->ops);
@@ -186,7 +212,7 @@ fx_client(unsigned int i)
 
 static inline bool
 fx_shortcut(struct fixture *f, enum spinat_dir dir, struct spinat_client client, uint32_t spi,
-	struct spinat_client *to)
+	uint32_t seq, struct spinat_client *to)
 {
 	uint32_t i;
 
@@ -197,6 +223,9 @@ fx_shortcut(struct fixture *f, enum spinat_dir dir, struct spinat_client client,
 			continue;
 		if (dir == SPINAT_OUT && s->client.addr != client.addr)
 			continue;
+		if (dir == SPINAT_IN && spinat_seq_is_back(s->seq, seq, f->shortcut[i].goes_back))
+			return false;
+		s->seq = RTE_MAX(s->seq, seq);
 		f->shortcut[i].last_ms = f->now;
 		f->shortcut[i].packets++;
 		*to = s->client;
@@ -220,7 +249,7 @@ fx_out(struct fixture *f, unsigned int client, uint32_t spi, uint32_t seq)
 	struct spinat_ipsec_decision d;
 	struct spinat_client to;
 
-	if (fx_shortcut(f, SPINAT_OUT, p.client, spi, &to))
+	if (fx_shortcut(f, SPINAT_OUT, p.client, spi, seq, &to))
 		return true;
 	spinat_binder_outbound(f->b, &f->conf, f->now, &p, &d);
 	ck_assert_int_eq(d.n, d.drop == SPINAT_DROP_NONE);
@@ -240,8 +269,9 @@ fx_in(struct fixture *f, uint32_t spi, uint32_t seq)
 		.ttl = 60};
 	struct spinat_ipsec_decision d = {.n = 1};
 
-	if (fx_shortcut(f, SPINAT_IN, (struct spinat_client){0}, spi, &d.to[0]))
+	if (fx_shortcut(f, SPINAT_IN, (struct spinat_client){0}, spi, seq, &d.to[0]))
 		return d;
+	f->n_asked++;
 	spinat_binder_inbound(f->b, &f->conf, f->now, &p, &d);
 	ck_assert((d.n > 0) == (d.drop == SPINAT_DROP_NONE));
 	ck_assert_uint_le(d.n, SPINAT_FANOUT_MAX);
