@@ -49,6 +49,7 @@
 #define OVERTAKEN_DB -10.0 /* prior of who came after an SPI's first packet */
 #define ODD_MIN 3 /* packets out of an SPI's series of numbers that make it two */
 #define SEEN_SLOTS 65536 /* refused SPIs that are remembered */
+#define KEPT_EACH 4 /* and so many in each slot of those that may well be real */
 #define SQUELCH_MS 1000 /* how long a group without candidates refuses unknown SPIs */
 
 enum key_kind { KEY_HOST, KEY_GROUP, KEY_MEMBER, KEY_IN, KEY_OUT, KEY_QUOTE };
@@ -219,6 +220,7 @@ struct group {
 	struct budget copies;
 	struct rhythm unknown; /* unknown SPIs */
 	uint64_t full_ms; /* no room for another contest was found then */
+	uint64_t unexpected_ms; /* and nobody expected one */
 };
 TAILQ_HEAD(group_list, group);
 
@@ -319,7 +321,9 @@ struct spinat_binder {
 	bool started;
 	uint32_t salt;
 	struct spinat_binder_stats stats;
-	uint32_t seen[SEEN_SLOTS]; /* SPIs that were refused a contest */
+	uint32_t seen[SEEN_SLOTS]; /* SPIs that were refused a contest, */
+	uint32_t kept[SEEN_SLOTS][KEPT_EACH]; /* and those that somebody expected, or that had to go;
+					       * last one first */
 	uint32_t held_head, held_tail;
 	struct held held[SPINAT_HELD_MAX]; /* a ring */
 };
@@ -455,9 +459,6 @@ unsigned int ipsec_contest_receivers(const struct contest *c, double miss);
 bool ipsec_contest_clear(const struct contest *c);
 /** The share that may go without it in the end. */
 double ipsec_contest_miss(const struct contest *c);
-/** Takes the copies from what a packet, an SPI, a gateway and the box may cost, if all are left. */
-bool ipsec_take_copies(
-	struct spinat_binder *b, const struct contest *c, uint64_t now_ms, unsigned int n);
 /** No evidence decides: whoever listens is told, once an SPI. */
 void ipsec_contest_tell(const struct spinat_binder *b, const struct contest *c);
 /** Drops who can not own it any more, sorts the rest, settles where the evidence is enough. */
@@ -474,6 +475,20 @@ void ipsec_contest_gather(struct spinat_binder *b, uint64_t now_ms, struct conte
 void ipsec_contest_join(struct spinat_binder *b, uint64_t now_ms, struct member *m);
 /** Those for whom there was no room come in where candidates have been ruled out. */
 void ipsec_contest_widen(struct spinat_binder *b, uint64_t now_ms, struct contest *c);
+
+/* --- room.c: what unsettled SPIs may take -------------------------------------------------------------- */
+
+/** Takes the copies from what a packet, an SPI, a gateway and the box may cost, if all are left. */
+bool ipsec_take_copies(
+	struct spinat_binder *b, const struct contest *c, uint64_t now_ms, unsigned int n);
+/** Room for one more in the group. What comes by another path than the gateway's own packets gets
+ * none that is scarce. */
+bool ipsec_contest_room(struct spinat_binder *b, struct group *g, uint64_t now_ms,
+	const struct spinat_ipsec_pkt *p);
+/** There is no room, but clients that expect their first packet just now: true, and they get it. Its
+ * SPI gets room when it comes again. */
+bool ipsec_expected(struct spinat_binder *b, uint64_t now_ms, struct group *g,
+	const struct spinat_ipsec_pkt *p, struct spinat_ipsec_decision *d);
 
 /* --- hold.c: packets that may have missed their owner ------------------------------------------------ */
 

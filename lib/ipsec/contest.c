@@ -36,10 +36,6 @@
 #define HANDOVER_PROOF_DB 10.0
 #define OTHER_GAP 8 /* packets that may be missing in the second series */
 
-#define CONTESTS_MAX 4096 /* of a group */
-#define CONTESTS_SPARE 16 /* beyond two for each client that expects an SPI */
-#define TTL_SLACK 3 /* routes change, but seldom by more hops */
-#define CONTEST_WAIT_MS 1000 /* one packet, and no other in this time: may be replaced */
 
 struct contest *
 ipsec_contest_new(struct spinat_binder *b, uint64_t now_ms, struct spi *s)
@@ -272,33 +268,6 @@ ipsec_contest_review(struct spinat_binder *b, uint64_t now_ms, struct contest *c
 }
 
 static void
-budget_renew(struct budget *x, uint64_t now_ms, uint32_t a_second)
-{
-	if (now_ms - x->since_ms < 1000)
-		return;
-	x->since_ms = now_ms;
-	x->left = a_second;
-}
-
-bool
-ipsec_take_copies(struct spinat_binder *b, const struct contest *c, uint64_t now_ms, unsigned int n)
-{
-	struct group *g = c->spi->group;
-	struct spi *s = c->spi;
-
-	budget_renew(&g->copies, now_ms, b->conf->limits.copies_per_gateway);
-	budget_renew(&b->copies, now_ms, b->conf->limits.copies_per_second);
-	if (s->copies + n > b->conf->limits.copies_per_spi || g->copies.left < n ||
-		b->copies.left < n)
-		return false;
-	g->copies.left -= n;
-	b->copies.left -= n;
-	s->copies += n;
-	b->stats.copies += n;
-	return true;
-}
-
-static void
 give(struct spinat_ipsec_decision *d, struct contest *c, unsigned int i, uint64_t now_ms)
 {
 	d->to[d->n++] = c->cand[i].member->host->client;
@@ -509,55 +478,6 @@ ipsec_contest_inbound(struct spinat_binder *b, const struct spinat_conf *conf, u
 	deliver(b, conf, now_ms, c, p, d);
 }
 
-/* Takes an SPI that was seen once and not again: a waited-for one for a second at least. */
-static bool
-replace_one(struct spinat_binder *b, struct group *g, uint64_t now_ms, bool at_once)
-{
-	struct contest *c;
-
-	TAILQ_FOREACH(c, &g->contests, next) {
-		if (c->spi->packets > 1 || c->inquiry)
-			continue;
-		if (!at_once && now_ms - c->opened_ms < CONTEST_WAIT_MS)
-			continue;
-		ipsec_spi_free(b, c->spi);
-		return true;
-	}
-	return false;
-}
-
-/* Who sends random SPIs does not repeat them: what comes again is a flow. */
-static bool
-seen_before(struct spinat_binder *b, const struct spinat_ipsec_pkt *p)
-{
-	uint32_t mark = rte_jhash_3words(p->spi, p->gateway, p->outside, b->salt);
-	uint32_t *slot = &b->seen[mark % SEEN_SLOTS];
-	bool seen = *slot == mark;
-
-	*slot = mark;
-	return seen;
-}
-
-/* Room for one more in the group. What comes by another path than the gateway's own packets gets
- * none that is scarce. */
-static bool
-contest_room(
-	struct spinat_binder *b, struct group *g, uint64_t now_ms, const struct spinat_ipsec_pkt *p)
-{
-	const uint32_t max = RTE_MIN(CONTESTS_SPARE + 2 * g->n_open, (uint32_t)CONTESTS_MAX);
-	const bool scarce = g->n_contests - g->n_inquiries >= max || TAILQ_EMPTY(&b->free_contests);
-	const int off_path = abs((int)p->ttl - (int)g->ttl);
-
-	if (!scarce)
-		return true;
-	if (g->ttl != 0 && off_path > TTL_SLACK)
-		return false;
-	if (g->full_ms != now_ms && replace_one(b, g, now_ms, false))
-		return true;
-	g->full_ms = now_ms;
-	return seen_before(b, p) && replace_one(b, g, now_ms, true);
-}
-
 void
 ipsec_contest_open(struct spinat_binder *b, const struct spinat_conf *conf, uint64_t now_ms,
 	struct group *g, const struct spinat_ipsec_pkt *p, struct spinat_ipsec_decision *d)
@@ -566,7 +486,9 @@ ipsec_contest_open(struct spinat_binder *b, const struct spinat_conf *conf, uint
 	struct spi *s;
 
 	ipsec_rhythm_step(&g->unknown, now_ms, 1.0);
-	if (now_ms < g->squelch_ms || !contest_room(b, g, now_ms, p)) {
+	if (now_ms < g->squelch_ms || !ipsec_contest_room(b, g, now_ms, p)) {
+		if (ipsec_expected(b, now_ms, g, p, d))
+			return;
 		d->drop = SPINAT_DROP_SPI_SQUELCHED;
 		b->stats.squelched++;
 		return;
