@@ -36,7 +36,6 @@
 #define HANDOVER_PROOF_DB 10.0
 #define OTHER_GAP 8 /* packets that may be missing in the second series */
 
-
 struct contest *
 ipsec_contest_new(struct spinat_binder *b, uint64_t now_ms, struct spi *s)
 {
@@ -162,8 +161,8 @@ coincidence_db(const struct coincidence *x)
 static double
 shown_db(const struct candidate *x)
 {
-	return RTE_MAX(x->answers_db + coincidence_db(&x->answers), SILENT_DB) +
-	       RTE_MAX(x->replies_db + coincidence_db(&x->replies), SILENT_DB) +
+	return RTE_MAX(x->answers_db, SILENT_DB) + coincidence_db(&x->answers) +
+	       RTE_MAX(x->replies_db, SILENT_DB) + coincidence_db(&x->replies) +
 	       RTE_MAX(coincidence_db(&x->mark_replies), 0.0) + x->handover_db;
 }
 
