@@ -322,8 +322,8 @@ struct spinat_binder {
 	uint32_t salt;
 	struct spinat_binder_stats stats;
 	uint32_t seen[SEEN_SLOTS]; /* SPIs that were refused a contest, */
-	uint32_t kept[SEEN_SLOTS][KEPT_EACH]; /* and those that somebody expected, or that had to go;
-					       * last one first */
+	/* and those that somebody expected, or that had to go; last one first */
+	uint32_t kept[SEEN_SLOTS][KEPT_EACH];
 	uint32_t held_head, held_tail;
 	struct held held[SPINAT_HELD_MAX]; /* a ring */
 };
@@ -492,7 +492,7 @@ bool ipsec_expected(struct spinat_binder *b, uint64_t now_ms, struct group *g,
 
 /* --- hold.c: packets that may have missed their owner ------------------------------------------------ */
 
-#define MISS_NOW 2e-2 /* share of the belief that may have to wait for a packet */
+#define MISS_NOW 1e-1 /* share of the belief that may have to wait for a packet */
 
 /** Keeps the packet in hand. @param given whether somebody gets it at once (whose got is to be set)
  * @return its number */

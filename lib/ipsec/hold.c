@@ -18,6 +18,7 @@
  */
 
 #define HOLD_MS 300
+#define MISS_EARLY 3e-4 /* of a packet that can not be kept so long: nothing more was learned */
 
 static struct held *
 held_at(struct spinat_binder *b, uint32_t number)
@@ -77,11 +78,11 @@ send_late(struct spinat_binder *b, uint64_t now_ms, struct held *h, unsigned int
 }
 
 static void
-end(struct spinat_binder *b, uint64_t now_ms, struct held *h)
+end(struct spinat_binder *b, uint64_t now_ms, struct held *h, double miss)
 {
 	struct contest *c = h->contest;
 
-	send_late(b, now_ms, h, takers(b, c, ipsec_contest_miss(c)));
+	send_late(b, now_ms, h, takers(b, c, RTE_MIN(miss, ipsec_contest_miss(c))));
 	if (!h->given)
 		ipsec_contest_tell(b, c);
 	forget(b, h);
@@ -93,9 +94,9 @@ ipsec_hold(struct spinat_binder *b, uint64_t now_ms, struct contest *c, bool giv
 	struct held *h = held_at(b, b->held_head);
 
 	if (h->contest != NULL)
-		end(b, now_ms, h);
+		end(b, now_ms, h, MISS_EARLY);
 	if (c->held_bits == UINT16_MAX)
-		end(b, now_ms, TAILQ_FIRST(&c->held));
+		end(b, now_ms, TAILQ_FIRST(&c->held), MISS_EARLY);
 	/* its place was the oldest's, whether that was still kept or not */
 	if (b->held_head - b->held_tail == SPINAT_HELD_MAX)
 		b->held_tail++;
@@ -143,6 +144,6 @@ ipsec_hold_expire(struct spinat_binder *b, uint64_t now_ms)
 			continue;
 		if (now_ms - h->at_ms < HOLD_MS)
 			return;
-		end(b, now_ms, h);
+		end(b, now_ms, h, 1.0);
 	}
 }
