@@ -264,12 +264,16 @@ static void
 settled_inbound(struct spinat_binder *b, uint64_t now_ms, struct spi *s,
 	const struct spinat_ipsec_pkt *p, struct spinat_ipsec_decision *d)
 {
-	ipsec_inquire_same(b, now_ms, s, p->seq);
+	/* those of a burst that found no shortcut yet are not back */
+	const bool back = spinat_seq_is_back(ipsec_spi_last_seq(b, s), p->seq, false);
+
+	if (back)
+		ipsec_inquire_same(b, now_ms, s, p->seq);
 	if (s->contest != NULL) {
 		ipsec_contest_inbound(b, b->conf, now_ms, s, p, d);
 		return;
 	}
-	if (s->handle != SPINAT_SHORTCUT_NONE && ++s->seq_backs >= BACKS_MAX)
+	if (back && s->handle != SPINAT_SHORTCUT_NONE && ++s->seq_backs >= BACKS_MAX)
 		b->ops.set_seq(b->ops.ctx, s->handle, p->seq);
 	ipsec_spi_seen(s, now_ms, p);
 	/* One packet may be anyone's; the second makes it a flow that has spent its credit. */

@@ -533,7 +533,7 @@ void ipsec_match_remove(struct contest *c, unsigned int i);
 /** Puts the group's bindings in doubt where the member sends and nothing comes for it. */
 void ipsec_inquire(struct spinat_binder *b, uint64_t now_ms, struct member *m);
 /** Puts a settled binding in doubt whose numbers have gone back, if that may be the SA of another
- * client with the same SPI: who expects one gets its packets too. */
+ * client with the same SPI: who expects one gets its packets too. @param seq that is back */
 void ipsec_inquire_same(struct spinat_binder *b, uint64_t now_ms, struct spi *s, uint32_t seq);
 
 /* --- evidence.c: correlation ------------------------------------------------------------------------- */

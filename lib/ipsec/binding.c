@@ -338,8 +338,9 @@ series_step(struct spi *s, uint32_t seq)
 	if (behind >= SPINAT_SEQ_WINDOW || (s->seq_window & RTE_BIT64(behind)) != 0) {
 		s->seq_odd++;
 		s->seq_ahead = SPINAT_SEQ_WINDOW;
-	} else
+	} else {
 		s->seq_window |= RTE_BIT64(behind);
+	}
 }
 
 void

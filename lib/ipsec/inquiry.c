@@ -123,8 +123,7 @@ ipsec_inquire_same(struct spinat_binder *b, uint64_t now_ms, struct spi *s, uint
 	struct contest *c;
 	double db = 0.0;
 
-	if (s->second != NULL || s->ordered || s->packets == 0 ||
-		!spinat_seq_is_back(last, seq, false))
+	if (s->second != NULL || s->ordered || s->packets == 0)
 		return;
 	other = likeliest(now_ms, s, &db);
 	if (other == NULL || (last - seq < SPINAT_SEQ_WINDOW && db < EXPECTED_DB))

@@ -19,7 +19,7 @@
 #define TTL_SLACK 3 /* routes change, but seldom by more hops */
 #define CONTEST_WAIT_MS 1000 /* one packet, and no other in this time: may be replaced */
 
-#define EXPECTED_MAX_DB 12.0
+#define EXPECTED_MAX_DB 12.0 /* sixteen a second: as an answer whose round trip is over just now */
 #define EXPECT_MAX 16 /* clients that are asked whether they expect it */
 
 static void
