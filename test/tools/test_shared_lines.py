@@ -15,6 +15,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 BUILD = Path(os.environ.get("SPINAT_BIN", str(ROOT / "build" / "app" / "spinat"))).parents[1]
+OF_FLOWS = {("flows", "touch"), ("flows", "is_of_another")}
 PHASES = ["established", "opening", "ending", "roaming", "seconds"]
 FLOWS = 16384  # established
 
@@ -62,11 +63,13 @@ def test_flows_that_end_wait_together(phases: list[dict[str, Any]]) -> None:
 
 def test_a_second_shares_each_flow_once(phases: list[dict[str, Any]]) -> None:
     for phase in (p for p in phases if p["phase"] == "seconds"):
-        assert writers(phase) == {("flows", "touch")}
+        assert ("flows", "touch") in writers(phase)
+        assert writers(phase) <= OF_FLOWS
         assert sum(s["lines"] for s in phase["shared"]) <= FLOWS * phase["workers"]
 
 
 def test_an_sa_at_all_workers_is_found(phases: list[dict[str, Any]]) -> None:
     """The proof that sharing is seen where there is some."""
     for phase in (p for p in phases if p["phase"] == "roaming"):
-        assert writers(phase) == {("flows", "touch")}
+        assert ("flows", "touch") in writers(phase)
+        assert writers(phase) <= OF_FLOWS

@@ -29,11 +29,12 @@ EXPECTED = {
     # its sweep ends them; a grace period for all that a turn has ended
     "ending": [("index", "spinat_index_del"), ("RCU", "rte_rcu_qsbr_start"),
                ("RCU", "rte_rcu_qsbr_quiescent")],
-    # the time that a flow was last seen at: written once a second, read by its owner's sweep
-    "seconds": [("flows", "touch")],
-    # an SA's packets come to all workers, which no RSS does: its counts are shared. Were they not
-    # found, nothing would be
-    "roaming": [("flows", "touch")],
+    # the time that a flow was last seen at: written once a second, read by its owner's sweep; so is
+    # what else stands in the line of an SA that another worker receives
+    "seconds": [("flows", "touch"), ("flows", "is_of_another")],
+    # an SA's packets come to all workers, which no RSS does: its counts and its highest sequence
+    # number are shared. Were they not found, nothing would be
+    "roaming": [("flows", "touch"), ("flows", "is_of_another")],
 }
 MUST = "roaming"
 
