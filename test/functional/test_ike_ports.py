@@ -4,6 +4,7 @@
 
 import itertools
 import subprocess
+import time
 
 import pytest
 from harness import config as cfg
@@ -16,6 +17,7 @@ from scapy.layers.inet import IP, UDP, IPOption_NOP
 from scapy.packet import Packet
 
 CLI = REPOSITORY / "tools" / "spinat-cli"
+KEPT_S = 0.35  # the box keeps a packet for 0.3 s, for those that may turn out to own it
 Messages = list[tuple[bool, bytes]]  # (from the client?, message)
 _gateways = itertools.count(1)
 
@@ -78,8 +80,10 @@ class Peers:
 
 
 def reached(lab: Lab, packet: IP) -> set[str]:
-    """Who gets it."""
+    """Who gets it, at once or late."""
     lab.outside.send(packet)
+    lab.settle()
+    time.sleep(KEPT_S)
     lab.settle()
     return {frame.ip.dst for frame in lab.in_port.waiting()}
 
